@@ -1,0 +1,59 @@
+"""Events to batches: reading, the store, splits, queries, sources."""
+
+from penchant.data.attributes import Attributes, Categories
+from penchant.data.batch import Batch, Histories, Padded, Ragged, Requests, offsets_of, ranges
+from penchant.data.interactions import Column, Features, Interactions
+from penchant.data.loader import Examples, Source, keyed_generator
+from penchant.data.negatives import Popularity, Sampler, Seen, Uniform, draw_unseen
+from penchant.data.profile import DataProfile
+from penchant.data.sources import Pointwise, Sequences, sampler
+from penchant.data.split import (
+    Part,
+    Queries,
+    Split,
+    Ties,
+    split_by_item,
+    split_by_time,
+    split_by_user,
+    split_leave_last,
+)
+from penchant.data.vocabulary import FIRST, PADDING, UNKNOWN, Vocabulary
+
+__all__ = [
+    "FIRST",
+    "PADDING",
+    "UNKNOWN",
+    "Attributes",
+    "Batch",
+    "Categories",
+    "Column",
+    "DataProfile",
+    "Examples",
+    "Features",
+    "Histories",
+    "Interactions",
+    "Padded",
+    "Part",
+    "Pointwise",
+    "Popularity",
+    "Queries",
+    "Ragged",
+    "Requests",
+    "Sampler",
+    "Seen",
+    "Sequences",
+    "Source",
+    "Split",
+    "Ties",
+    "Uniform",
+    "Vocabulary",
+    "draw_unseen",
+    "keyed_generator",
+    "offsets_of",
+    "ranges",
+    "sampler",
+    "split_by_item",
+    "split_by_time",
+    "split_by_user",
+    "split_leave_last",
+]

@@ -1,0 +1,269 @@
+"""What a model is given: histories, requests and training batches, as packed tensors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from penchant.errors import ArgumentError
+
+SECONDS_A_DAY = 86_400.0
+T = TypeVar("T")
+
+
+class Ragged(NamedTuple):
+    """Lists of differing length: list b is `values[offsets[b]:offsets[b+1]]`."""
+
+    values: Tensor
+    offsets: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """[B] int64."""
+        return self.offsets.diff()
+
+    @property
+    def owner(self) -> Tensor:
+        """The list that each value belongs to, [T] int64."""
+        return torch.repeat_interleave(self.lengths, output_size=len(self.values))
+
+
+def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
+    """starts[0], starts[0]+1, ... (lengths[0] of them), then starts[1], ...: positions of ragged slices, [T]."""
+    count = len(starts)
+    if count and bool((lengths == lengths[0]).all()):  # the usual case of full windows: one broadcast add
+        return (starts.unsqueeze(1) + torch.arange(int(lengths[0]), device=starts.device)).reshape(-1)
+    ends = lengths.cumsum(0)
+    total = int(ends[-1]) if count else 0
+    shift = torch.repeat_interleave(starts - ends + lengths, lengths, output_size=total)
+    return shift.add_(torch.arange(total, device=starts.device))
+
+
+def moved(value: T, device: torch.device | str) -> T:
+    """A dataclass, mapping or tuple of tensors with every tensor on `device`."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)  # type: ignore[return-value]
+    if isinstance(value, Ragged):
+        return Ragged(*(moved(part, device) for part in value))  # type: ignore[return-value]
+    if isinstance(value, Mapping):
+        return {key: moved(part, device) for key, part in value.items()}  # type: ignore[return-value]
+    if is_dataclass(value) and not isinstance(value, type):
+        parts: dict[str, Any] = {f.name: moved(getattr(value, f.name), device) for f in fields(value)}
+        return replace(value, **parts)
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Padded:
+    """Histories as rectangles, right-padded, newest events kept.
+
+    Attributes:
+        item: [B, L], 0 where padded.
+        mask: [B, L] bool, True where an event is.
+        lengths: [B] int64.
+        time, event: [B, L], 0 where padded; None where the histories have none.
+        columns: [B, L] by name.
+    """
+
+    item: Tensor
+    mask: Tensor
+    lengths: Tensor
+    time: Tensor | None = None
+    event: Tensor | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def age(self, at: Tensor) -> Tensor:
+        """Days from each event to the request time `at` [B]; [B, L] float64, 0 where padded."""
+        if self.time is None:
+            raise ArgumentError("histories.time", None, expected="a log with times")
+        return (at.unsqueeze(1) - self.time).double().div_(SECONDS_A_DAY).masked_fill_(~self.mask, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """What users did before they were asked, packed; oldest event first.
+
+    Nothing points into a store: the histories of anonymous visitors are the same thing.
+
+    Attributes:
+        offsets: [B+1] int64; user b owns events `offsets[b]:offsets[b+1]`.
+        item: [T] integers, from 1 (1 is an unknown item).
+        time: [T] int64 seconds, or ordinals in a log without times.
+        event: [T] event types, where the log has them.
+        columns: further columns of the log, [T] by name.
+    """
+
+    offsets: Tensor
+    item: Tensor
+    time: Tensor | None = None
+    event: Tensor | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Tensor:
+        """Events a user, [B] int64."""
+        return self.offsets.diff()
+
+    @property
+    def items(self) -> Ragged:
+        """The items alone."""
+        return Ragged(self.item, self.offsets)
+
+    def take(self, index: Tensor, offsets: Tensor) -> "Histories":
+        """The events at positions `index` [T'] as histories along `offsets`."""
+        return Histories(
+            offsets,
+            self.item.index_select(0, index),
+            None if self.time is None else self.time.index_select(0, index),
+            None if self.event is None else self.event.index_select(0, index),
+            {name: column.index_select(0, index) for name, column in self.columns.items()},
+        )
+
+    def tail(self, k: int) -> "Histories":
+        """The newest `k` events of every user."""
+        lengths = self.lengths
+        kept = lengths.clamp(max=k)
+        if bool((kept == lengths).all()):
+            return self
+        return self.take(ranges(self.offsets[1:] - kept, kept), _offsets(kept))
+
+    def rows(self, index: Tensor) -> "Histories":
+        """The histories of the users at `index` [B']."""
+        lengths = self.lengths.index_select(0, index)
+        return self.take(ranges(self.offsets[:-1].index_select(0, index), lengths), _offsets(lengths))
+
+    def padded(self, length: int) -> Padded:
+        """Rectangles of `length` columns and their mask; the newest events are kept."""
+        kept = self.lengths.clamp(max=length)
+        column = torch.arange(length, device=kept.device)
+        mask = column < kept.unsqueeze(1)  # [B, L]
+        index = (self.offsets[1:] - kept).unsqueeze(1) + column
+        full = bool(mask.all())
+        if not full:
+            index = index.clamp_(max=max(len(self.item) - 1, 0))
+
+        def gather(values: Tensor | None) -> Tensor | None:
+            if values is None:
+                return None
+            if not len(values):
+                return values.new_zeros(index.shape)
+            found = values.index_select(0, index.view(-1)).view(index.shape)
+            return found if full else found.masked_fill_(~mask, 0)
+
+        item = gather(self.item)
+        assert item is not None
+        columns = {name: value for name, column in self.columns.items() if (value := gather(column)) is not None}
+        return Padded(item, mask, kept, gather(self.time), gather(self.event), columns)
+
+    def age(self, at: Tensor) -> Tensor:
+        """Days from each event to its user's request time `at` [B]; [T] float64, subtracted in int64."""
+        if self.time is None:
+            raise ArgumentError("histories.time", None, expected="a log with times")
+        return (at.index_select(0, self.items.owner) - self.time).double().div_(SECONDS_A_DAY)
+
+    def to(self, device: torch.device | str) -> "Histories":
+        """The same on another device."""
+        return moved(self, device)
+
+
+def _offsets(lengths: Tensor) -> Tensor:
+    offsets = lengths.new_zeros(len(lengths) + 1)
+    torch.cumsum(lengths, 0, out=offsets[1:])
+    return offsets
+
+
+def offsets_of(lengths: Tensor) -> Tensor:
+    """[B+1] int64 offsets of lists with these `lengths` [B]."""
+    return _offsets(lengths.long())
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """What is asked of any stage: one object from the service's door to the model.
+
+    Attributes:
+        users: [B] int64 dense indices; 1 for an unknown or anonymous user.
+        histories: what each user did before.
+        at: [B] int64, when each is asked (seconds, or ordinals in a log without times).
+        context: request columns by name, [B].
+        eligible: items that may be answered, [V] or [B, V] bool; None for all.
+        exclude: items that must not be answered to a request (seen ones), ragged; None for none.
+    """
+
+    users: Tensor
+    histories: Histories
+    at: Tensor
+    context: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    eligible: Tensor | None = None
+    exclude: Ragged | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def rows(self, index: Tensor) -> "Requests":
+        """The requests at `index` [B']."""
+        exclude = self.exclude
+        if exclude is not None:
+            lengths = exclude.lengths.index_select(0, index)
+            values = exclude.values.index_select(0, ranges(exclude.offsets[:-1].index_select(0, index), lengths))
+            exclude = Ragged(values, _offsets(lengths))
+        eligible = self.eligible
+        if eligible is not None and eligible.dim() == 2:
+            eligible = eligible.index_select(0, index)
+        context = {name: column.index_select(0, index) for name, column in self.context.items()}
+        return Requests(
+            self.users.index_select(0, index), self.histories.rows(index), self.at.index_select(0, index),
+            context, eligible, exclude,
+        )  # fmt: skip
+
+    def to(self, device: torch.device | str) -> "Requests":
+        """The same on another device."""
+        return moved(self, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Training examples. What a source does not have is None.
+
+    Attributes:
+        row: example numbers [B] int64, stable over epochs.
+        user: [B] int64.
+        at: when the target happened, [B] int64 ([T] from `Sequences`).
+        target: the item an example is about, [B] int64 ([T] from `Sequences`; 0: nothing to learn there).
+        weight: [B] float32 ([T] from `Sequences`).
+        histories: what the user did before; from `Sequences`, the inputs, one a position along the same offsets.
+        label: the outcome, [B] float32 in [0, 1]; None where every target is a positive.
+        offsets: [B+1], only from `Sequences`: user b owns positions `offsets[b]:offsets[b+1]`.
+        context: request columns by name.
+        progress: share of the training done, in [0, 1].
+        extra: what a source adds, by name: "negatives" [M] or [B, M] and their "log_q".
+    """
+
+    row: Tensor
+    user: Tensor
+    at: Tensor
+    target: Tensor
+    weight: Tensor
+    histories: Histories
+    label: Tensor | None = None
+    offsets: Tensor | None = None
+    context: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    progress: float = 0.0
+    extra: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def requests(self) -> Requests:
+        """The asking side of the batch, as encoders take it (pointwise sources)."""
+        return Requests(self.user, self.histories, self.at, self.context)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on another device."""
+        return moved(self, device)

@@ -1,0 +1,142 @@
+"""The log as flat arrays, one block a user, and what models may know of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from penchant.data.attributes import Attributes
+from penchant.data.batch import Histories, offsets_of, ranges
+from penchant.data.profile import DataProfile
+from penchant.data.vocabulary import Vocabulary
+from penchant.errors import ArgumentError, nearest
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a model may know of a log column.
+
+    Attributes:
+        size: number of categories (padding and unknown included), or 0 for a plain number.
+    """
+
+    size: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a model may know of the data: sizes, columns and handles to the attribute tables.
+
+    Attributes:
+        items: V, the rows of an item table (padding and unknown included).
+        users: the rows of a user table, likewise.
+        events: event types, likewise; 0 where the log has none.
+        has_time: whether times are real (else ordinals).
+        has_label: whether events carry an outcome.
+        columns: the log's context columns.
+        catalogue: attributes of items; None where only sizes are known.
+        people: attributes of users; None where only sizes are known.
+    """
+
+    items: int
+    users: int = 2
+    events: int = 0
+    has_time: bool = True
+    has_label: bool = False
+    columns: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    catalogue: Attributes | None = None
+    people: Attributes | None = None
+
+    def item_categories(self, name: str) -> tuple[Tensor, int]:
+        """The table [V, M] of an item category (0 padding) and its number of labels, for an embedding."""
+        if self.catalogue is None:
+            raise ArgumentError("categories", name, expected="features that come from a log with item attributes")
+        categories = self.catalogue.category(name)
+        return categories.padded, len(categories.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """The log: N events in flat arrays, sorted by user, then time, then file order (or a seeded hash).
+
+    Attributes:
+        users, catalogue: attributes of users and items; their vocabularies translate ids.
+        offsets: [U+1] int64; the events of user u are the rows `offsets[u]:offsets[u+1]`.
+        item: [N] int32.
+        time: [N] int64 seconds UTC; the event's ordinal where `has_time` is False.
+        has_time: whether the log has times.
+        label: [N] float32 in {0, 1}, or None where every event is a positive.
+        event: [N] int16 types, or None. `events` names them.
+        columns: context columns by name, [N] float32 (numbers) or int32 (categories).
+        column_labels: the categories' names of those columns that hold categories.
+        profile: what was read, kept and dropped.
+    """
+
+    users: Attributes
+    catalogue: Attributes
+    offsets: Tensor
+    item: Tensor
+    time: Tensor
+    profile: DataProfile
+    has_time: bool = True
+    label: Tensor | None = None
+    event: Tensor | None = None
+    events: Vocabulary | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    column_labels: Mapping[str, Vocabulary] = field(default_factory=dict[str, Vocabulary])
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    @cached_property
+    def features(self) -> Features:
+        """What models may know: pass it to their constructors."""
+        return Features(
+            items=len(self.catalogue), users=len(self.users), events=0 if self.events is None else len(self.events),
+            has_time=self.has_time, has_label=self.label is not None,
+            columns={n: Column(len(self.column_labels[n]) if n in self.column_labels else 0) for n in self.columns},
+            catalogue=self.catalogue, people=self.users,
+        )  # fmt: skip
+
+    def user_of(self, rows: Tensor) -> Tensor:
+        """The user of each row, [n] int64."""
+        return torch.searchsorted(self.offsets, rows, right=True) - 1
+
+    @cached_property
+    def user(self) -> Tensor:
+        """The user of every row, [N] int64. O(N) memory: prefer `user_of`."""
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self))
+
+    def positive(self, rows: Tensor) -> Tensor:
+        """Whether each row is a positive, [n] bool."""
+        if self.label is None:
+            return torch.ones(len(rows), dtype=torch.bool)
+        return self.label.index_select(0, rows) > 0.5
+
+    def column(self, name: str) -> Tensor:
+        """A context column [N]; ArgumentError names the nearest one where there is none."""
+        if name not in self.columns:
+            raise ArgumentError("column", name, expected=f"a column of the log ({nearest(name, list(self.columns))})")
+        return self.columns[name]
+
+    def histories(self, starts: Tensor, ends: Tensor, rows: Tensor | None = None) -> Histories:
+        """The events at positions `starts[b]:ends[b]` of every b as histories.
+
+        Args:
+            starts, ends: [B] int64 positions in the log, or in `rows` where it is given.
+            rows: the rows that a history may use; None for all.
+        """
+        lengths = ends - starts
+        index = ranges(starts, lengths)
+        if rows is not None:
+            index = rows.index_select(0, index)
+        return Histories(self.offsets, self.item, self.time, self.event, self.history_columns).take(
+            index, offsets_of(lengths)
+        )
+
+    @cached_property
+    def history_columns(self) -> Mapping[str, Tensor]:
+        """Columns that ride along in histories: the context columns and the label."""
+        return dict(self.columns) if self.label is None else {**self.columns, "label": self.label}

@@ -1,0 +1,231 @@
+"""What lists are like beside being right: how varied, how novel, and how evenly they use the catalogue.
+
+Lists are [Q, K] item indices, 0 where there is none. What is one number a query comes as [Q] float64, NaN
+where the list holds too little to say; cut the lists (`lists[:, :10]`) to measure at a cutoff.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from penchant.errors import ArgumentError
+
+Floats = NDArray[np.float64]
+_CHUNK = 2**21  # numbers held at once: 16 MB of float64
+
+
+def _check(lists: Tensor, table: Tensor, name: str, *, dim: int) -> Tensor:
+    if lists.dim() != 2 or lists.is_floating_point():
+        raise ArgumentError("lists", (lists.dtype, list(lists.shape)), expected="integers of shape [Q, K]")
+    if table.dim() != dim:
+        raise ArgumentError(name, list(table.shape), expected="shape [V, ...]" if dim > 1 else "shape [V]")
+    if lists.numel() and not 0 <= int(lists.min()) <= int(lists.max()) < len(table):
+        raise ArgumentError(name, f"{len(table):,} rows", expected=f"a row for item {int(lists.max()):,}")
+    return table.to(lists.device)
+
+
+def _chunks(lists: Tensor, numbers: int) -> Iterator[Tensor]:
+    """Rows of `lists` such that `numbers` a row stay within memory."""
+    return iter(lists.split(max(1, _CHUNK // max(1, numbers))))
+
+
+def _joined(parts: list[Tensor]) -> Floats:
+    return torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
+
+
+def _mean(values: Tensor, real: Tensor) -> Tensor:
+    """Mean of values [Q, K] over the real ones; NaN where there are none."""
+    return torch.where(real, values, 0.0).sum(1) / real.sum(1)
+
+
+# -- variety ------------------------------------------------------------------------------------------------
+
+
+def category_entropy(lists: Tensor, categories: Tensor) -> Floats:
+    """Entropy of the categories of each list, in bits.
+
+    An item spreads a mass of 1 evenly over its categories; an item of none has no part in it.
+
+    Args:
+        lists: items.
+        categories: the categories of each item, 0 for none.
+
+    Shapes: lists [Q, K]; categories [V, M]; returns [Q], from 0 (one category) to log2 of their number; NaN
+        where no item of the list has a category.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> category_entropy(torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0], [5], [5], [5],
+    [7]])).round(6).tolist() [0.811278]
+    """
+    found: list[Tensor] = []
+    for mass, _ in _category_mass(lists, categories):
+        share = mass / mass.sum(1, keepdim=True)
+        found.append(torch.special.entr(share).sum(1) / np.log(2))
+    return _joined(found)
+
+
+def category_coverage(lists: Tensor, categories: Tensor) -> Floats:
+    """The share of categories that each list shows, of those that it had the room to show.
+
+    Distinct categories in the list over the smaller of: category labels in the list, categories in the
+    catalogue.
+
+    Shapes: lists [Q, K]; categories [V, M], 0 for none; returns [Q] in (0, 1]; NaN where no item of the list
+        has a category.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> category_coverage(torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0], [5], [5], [6], [7]])).tolist()
+    [1.0]
+    """
+    known = categories.unique()
+    limit = int((known > 0).sum())
+    return _joined(
+        [
+            (mass > 0).sum(1) / shown.clamp(max=limit).double()
+            for mass, shown in _category_mass(lists, categories)
+        ]
+    )
+
+
+def _category_mass(lists: Tensor, categories: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunk by chunk: mass [q, C] of each category in each list, and the number of labels [q]."""
+    table = _check(lists, categories, "categories", dim=2)
+    count = int(table.max()) + 1 if table.numel() else 1
+    for part in _chunks(lists, max(count, lists.shape[1] * table.shape[1])):
+        labels = table[part].long()  # [q, K, M]
+        real = (labels > 0) & (part > 0).unsqueeze(2)
+        weight = real / real.sum(2, keepdim=True).clamp(min=1).double()
+        mass = weight.new_zeros(len(part), count).scatter_add_(1, labels.flatten(1), weight.flatten(1))
+        yield mass, real.sum((1, 2))
+
+
+def category_diversity(lists: Tensor, categories: Tensor) -> Floats:
+    """Mean Jaccard distance of the categories of two items of a list: 1 - |both| / |either|.
+
+    Items of no category are left out.
+
+    Shapes: lists [Q, K]; categories [V, M], 0 for none, no category twice; returns [Q] in [0, 1]; NaN where
+        fewer than two items have a category.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> category_diversity(torch.tensor([[1, 2]]), torch.tensor([[0, 0], [5, 6], [6, 7]])).round(4).tolist()
+    [0.6667]
+    """
+    table = _check(lists, categories, "categories", dim=2)
+    found: list[Tensor] = []
+    for part in _chunks(lists, lists.shape[1] ** 2):
+        labels = (table[part] * (part > 0).unsqueeze(2)).unbind(2)  # M of [q, K]
+        sizes = torch.stack([label > 0 for label in labels]).sum(0)
+        both = torch.zeros(*part.shape, part.shape[1], dtype=torch.float64, device=part.device)  # [q, K, K]
+        for one in labels:
+            for other in labels:
+                both += (one.unsqueeze(2) == other.unsqueeze(1)) & (one > 0).unsqueeze(2)
+        either = sizes.unsqueeze(2) + sizes.unsqueeze(1) - both
+        pair = ((sizes > 0).unsqueeze(2) & (sizes > 0).unsqueeze(1)).triu(1)
+        found.append(_mean((1 - both / either).flatten(1), pair.flatten(1)))
+    return _joined(found)
+
+
+def intra_list_diversity(lists: Tensor, vectors: Tensor) -> Floats:
+    """1 - mean cosine of the vectors of two items of a list.
+
+    Costs K D a list, not K K D: the cosines of all pairs add up to (|sum of unit vectors|^2 - n) / 2. Items
+    whose vector is zero (it is not known) are left out.
+
+    Shapes: lists [Q, K]; vectors [V, D]; returns [Q] in [0, 2]; NaN where fewer than two items have a vector.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> intra_list_diversity(torch.tensor([[1, 2]]), torch.tensor([[0.0, 0], [3, 0], [0, 4]])).tolist()
+    [1.0]
+    """
+    table = _check(lists, vectors, "vectors", dim=2)
+    found: list[Tensor] = []
+    for part in _chunks(lists, lists.shape[1] * table.shape[1]):
+        rows = table[part].double() * (part > 0).unsqueeze(2)  # [q, K, D]
+        lengths = rows.norm(dim=2, keepdim=True)
+        total = (rows / lengths.clamp(min=torch.finfo(torch.float64).tiny)).sum(1)  # [q, D]
+        count = (lengths > 0).sum((1, 2)).double()
+        cosine = (total.square().sum(1) - count) / (count * (count - 1))
+        found.append(torch.where(count > 1, 1 - cosine, torch.nan))
+    return _joined(found)
+
+
+# -- popularity ---------------------------------------------------------------------------------------------
+
+
+def novelty(lists: Tensor, counts: Tensor) -> Floats:
+    """Mean self-information of the items of each list in bits: -log2(count / sum of counts).
+
+    An item that was never counted is taken as counted once.
+
+    Args:
+        lists: items.
+        counts: how often each item occurs in the training rows.
+
+    Shapes: lists [Q, K]; counts [V]; returns [Q], NaN for an empty list.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> novelty(torch.tensor([[1, 3]]), torch.tensor([0, 1, 1, 2])).tolist()
+    [1.5]
+    """
+    table = _check(lists, counts, "counts", dim=1).double()
+    bits = table.sum().log2() - table.clamp(min=1).log2()
+    return _joined([_mean(bits[lists], lists > 0)])
+
+
+def average_popularity(lists: Tensor, counts: Tensor) -> Floats:
+    """Mean count of the items of each list.
+
+    Shapes: lists [Q, K]; counts [V]; returns [Q], NaN for an empty list.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> average_popularity(torch.tensor([[1, 3, 0]]), torch.tensor([0, 1, 1, 2])).tolist()
+    [1.5]
+    """
+    table = _check(lists, counts, "counts", dim=1).double()
+    return _joined([_mean(table[lists], lists > 0)])
+
+
+# -- the catalogue ------------------------------------------------------------------------------------------
+
+
+def _exposure(lists: Tensor, recommendable: Tensor) -> Tensor:
+    """How many lists show each recommendable item, float64 [n]."""
+    allowed = _check(lists, recommendable, "recommendable", dim=1).bool().clone()
+    allowed[:1] = False  # padding
+    return torch.bincount(lists.reshape(-1), minlength=len(allowed))[allowed].double()
+
+
+def item_coverage(lists: Tensor, recommendable: Tensor) -> float:
+    """The share of recommendable items that stand in some list.
+
+    Shapes: lists [Q, K]; recommendable bool [V]; item 0 never counts.
+    Returns: in [0, 1]; NaN where nothing is recommendable.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> item_coverage(torch.tensor([[1, 2], [2, 0]]), torch.tensor([False, True, True, True, True]))
+    0.5
+    """
+    return float((_exposure(lists, recommendable) > 0).double().mean())
+
+
+def exposure_gini(lists: Tensor, recommendable: Tensor) -> float:
+    """Gini coefficient of how often recommendable items are shown, those never shown included.
+
+    sum_i (2 i - n - 1) x_i / (n sum x), with x_1 <= ... <= x_n: 0 where all are shown alike, (n - 1) / n
+    where one item takes all.
+
+    Shapes: lists [Q, K]; recommendable bool [V]; item 0 never counts.
+    Returns: in [0, 1); NaN where nothing recommendable is shown.
+    Raises: ArgumentError where shapes do not fit.
+
+    >>> exposure_gini(torch.tensor([[1], [1]]), torch.tensor([False, True, True, True, True]))
+    0.75
+    """
+    shown = _exposure(lists, recommendable).sort().values
+    size = len(shown)
+    place = torch.arange(1, size + 1, device=shown.device)
+    return float(((2 * place - size - 1) * shown).sum() / (size * shown.sum()))

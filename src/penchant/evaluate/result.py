@@ -1,0 +1,214 @@
+"""What an evaluation found, and under which conditions."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An evaluation said whole, so that a figure can be compared with another one's.
+
+    Attributes:
+        split: how train and test were parted, in words.
+        part: which part was asked about.
+        at: "each": one query a held-out event, histories rolling on; "cut": one a user.
+        ties: what happens to events in the target's own second.
+        candidates: which items could be answered: "seen" in training, or "all" (items never seen in training
+            count as misses).
+        exclude_seen: whether items of the history were masked (with minus infinity).
+        cutoffs: list lengths.
+        negatives: items drawn beside each positive, for scores of single items; 0 where the log has labels.
+        bootstrap: resamples of users; level: of the intervals.
+        seed: of all that was drawn.
+    """
+
+    split: str
+    part: str
+    at: str
+    ties: str
+    candidates: str
+    exclude_seen: bool
+    cutoffs: tuple[int, ...]
+    negatives: int = 0
+    bootstrap: int = 2000
+    level: float = 0.95
+    seed: int = 0
+
+    def __str__(self) -> str:
+        seen = "seen items masked" if self.exclude_seen else "seen items may return"
+        asked = "one query an event" if self.at == "each" else "one query a user at the cut"
+        return f"{self.split}; {self.part} part, {asked}; ties: {self.ties}; candidates: {self.candidates}; {seen}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over users with its bootstrap interval (nan where none was asked for).
+
+    Attributes:
+        value: the mean.
+        low, high: the interval.
+        n: queries behind it.
+    """
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves 0 out (for differences)."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The metrics of some of the queries.
+
+    Attributes:
+        by: what the queries are parted by ("history", "target", "user").
+        name: which ones ("5 to 19 events", "tail", "cold").
+        n: how many.
+        metrics: estimates by metric.
+    """
+
+    by: str
+    name: str
+    n: int
+    metrics: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, eq=False)
+class SystemResult:
+    """One row of the results table, and what stands behind it.
+
+    Attributes:
+        name: of the system.
+        metrics: estimates by name ("ndcg@10"): means over users, or whole-list figures without an interval.
+        per_query: the same for every query, [Q] float64 by metric.
+        difference: the first system's metric minus this one's, by metric; empty for the first.
+        slices: metrics of parts of the queries.
+        stages: recall of every stage's candidates, by stage.
+        lists: the items answered, [Q, K]; None for rankers of given candidates.
+        seconds: what answering took.
+        reliability: predicted and observed rates by bin, for models that give probabilities.
+    """
+
+    name: str
+    metrics: Mapping[str, Estimate]
+    per_query: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    difference: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
+    slices: tuple[Slice, ...] = ()
+    stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    lists: Tensor | None = None
+    seconds: float = 0.0
+    reliability: tuple[Mapping[str, float], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; per-query arrays and lists are left out."""
+        return {
+            "name": self.name,
+            "metrics": {name: asdict(m) for name, m in self.metrics.items()},
+            "difference": {name: asdict(m) for name, m in self.difference.items()},
+            "slices": [
+                {
+                    "by": s.by,
+                    "name": s.name,
+                    "n": s.n,
+                    "metrics": {name: asdict(m) for name, m in s.metrics.items()},
+                }
+                for s in self.slices
+            ],
+            "stages": {stage: dict(recall) for stage, recall in self.stages.items()},
+            "seconds": self.seconds,
+            "reliability": [dict(bin) for bin in self.reliability],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The answer of `evaluate`: the system asked about first, then those it was held against.
+
+    Attributes:
+        setting: the conditions.
+        systems: one a system.
+        users: the user of every query, [Q] int64.
+        left_out: queries that could not be asked, by reason.
+        verdict: a caution in words where there are too few users to tell; else None.
+        samples: some users' histories, lists and targets, for people to look at.
+    """
+
+    setting: Setting
+    systems: tuple[SystemResult, ...]
+    users: np.ndarray
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
+    verdict: str | None = None
+    samples: tuple[Mapping[str, Any], ...] = ()
+
+    def __getitem__(self, metric: str) -> float:
+        """A metric of the first system: `result["ndcg@10"]`."""
+        return self.systems[0].metrics[metric].value
+
+    @property
+    def n_users(self) -> int:
+        """Users with at least one query."""
+        return len(np.unique(self.users))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values: what `report` draws and what `--json` prints."""
+        return {
+            "setting": asdict(self.setting) | {"cutoffs": list(self.setting.cutoffs)},
+            "queries": len(self.users),
+            "users": self.n_users,
+            "left_out": dict(self.left_out),
+            "verdict": self.verdict,
+            "systems": [system.as_dict() for system in self.systems],
+            "samples": [dict(sample) for sample in self.samples],
+        }
+
+    def __str__(self) -> str:
+        """A table for a terminal: a row a metric, a column a system, intervals and paired differences beside."""
+        return "\n".join([self.caption, *([self.verdict] if self.verdict else []), *self._table()])
+
+    @property
+    def caption(self) -> str:
+        """What was asked, in a line."""
+        return f"{len(self.users):,} queries of {self.n_users:,} users. {self.setting}."
+
+    def _table(self) -> list[str]:
+        middle = (
+            f"@{10 if 10 in self.setting.cutoffs else self.setting.cutoffs[len(self.setting.cutoffs) // 2]}"
+        )
+        rows = [[""] + [system.name for system in self.systems]]
+        for name in self.systems[0].metrics:
+            if "@" in name and not name.endswith(middle):
+                continue
+            cells = [_cell(system.metrics.get(name)) for system in self.systems]
+            leads = [_lead(system.difference.get(name)) for system in self.systems]
+            rows.append([name, *(f"{cell} {lead}".strip() for cell, lead in zip(cells, leads, strict=True))])
+        widths = [max(len(row[i]) for row in rows) + 2 for i in range(len(rows[0]))]
+        return [
+            "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None or not np.isfinite(estimate.value):
+        return "-"
+    if not np.isfinite(estimate.low):
+        return f"{estimate.value:.4f}"
+    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+
+
+def _lead(lead: Estimate | None) -> str:
+    """How far the first system leads, with a mark where the interval leaves 0 out."""
+    return (
+        ""
+        if lead is None or not np.isfinite(lead.low)
+        else f"(first {lead.value:+.4f}{'*' if lead.clear else ''})"
+    )

@@ -1,0 +1,281 @@
+"""Asking systems the same questions and holding their answers against each other."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from penchant.data.batch import Ragged, offsets_of, ranges
+from penchant.data.split import Part, Queries, Split
+from penchant.errors import ArgumentError, SplitError
+from penchant.evaluate.beyond import (
+    category_coverage,
+    category_diversity,
+    category_entropy,
+    exposure_gini,
+    item_coverage,
+    novelty,
+)
+from penchant.evaluate.estimates import Floats, measured, sliced
+from penchant.evaluate.impressions import judge, too_few_to_tell
+from penchant.evaluate.ranking import candidate_recall, ranking_metrics
+from penchant.evaluate.result import Estimate, Result, Setting, SystemResult
+from penchant.protocols import Ranker, Retriever, Staged
+
+CandidateSet = Literal["seen", "all"]
+
+
+def evaluate(
+    system: Retriever | Ranker,
+    queries: Part | Queries,
+    *,
+    against: Sequence[Retriever | Ranker] = (),
+    cutoffs: Sequence[int] = (5, 10, 20),
+    candidates: CandidateSet = "seen",
+    exclude_seen: bool | None = None,
+    negatives: int | None = None,
+    slices: bool = True,
+    bootstrap: int = 2000,
+    level: float = 0.95,
+    samples: int = 6,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> Result:
+    """Ranks the whole catalogue for every query and says how good the lists are, and how sure one can be.
+
+    Args:
+        system: a fitted retriever, funnel or ranker. A retriever or funnel answers lists; a ranker alone scores
+            each held-out event beside sampled negatives (or the log's own labels).
+        queries: `split.test`, or `split.test(at="cut")`.
+        against: systems of the same kind to compare with; intervals of differences are paired over users.
+        cutoffs: list lengths.
+        candidates: "seen": items of the training rows; targets outside are left out and counted. "all": every
+            item of the log may be a target; one that a system cannot answer is a miss.
+        exclude_seen: whether items of the history are masked; None: unless the log shows that people repeat.
+        negatives: for rankers: items drawn beside each positive; None: 20, or 0 where the log has labels.
+        slices: whether to give metrics by history length, popularity of the target and cold users.
+        bootstrap: resamples of users for the intervals; 0 for none.
+        level: of the intervals.
+        samples: users whose lists are kept for people to look at.
+        batch_size: queries asked at once; no result depends on it.
+        seed: of bootstrap and negatives.
+
+    Raises: ArgumentError, SplitError for questions that cannot be asked.
+    """
+    asked = queries(at="each") if isinstance(queries, Part) else queries
+    part = queries.name if isinstance(queries, Part) else _part_of(asked)
+    split = asked.split
+    cutoffs = tuple(sorted(set(cutoffs)))
+    if not cutoffs or cutoffs[0] < 1:
+        raise ArgumentError("cutoffs", cutoffs, expected="integers of at least 1")
+    if candidates not in ("seen", "all"):
+        raise ArgumentError("candidates", candidates, expected="'seen' or 'all'")
+    systems = _named([system, *against])
+    each = len(asked.user) == len(asked.targets.values)
+    setting = Setting(
+        split=split.name, part=part, at="each" if each else "cut", ties=split.ties, candidates=candidates,
+        exclude_seen=(not split.repeats) if exclude_seen is None else exclude_seen, cutoffs=cutoffs,
+        bootstrap=bootstrap, level=level, seed=seed,
+    )  # fmt: skip
+    if not isinstance(system, Retriever):
+        return judge(systems, asked, replace(setting, negatives=negatives or 0), negatives=negatives)
+    asked, left_out = _askable(asked, candidates)
+    kept = _Questions(asked, setting, candidates, batch_size)
+    rows: list[SystemResult] = []
+    for name, model in systems.items():
+        if not isinstance(model, Retriever):
+            raise ArgumentError("against", model, expected="retrievers or funnels, as the first system is")
+        rows.append(_ask(name, model, kept))
+    values = {row.name: row.per_query for row in rows}
+    means, leads = measured(values, kept.users, setting)
+    parts = sliced(values, asked, setting) if slices and bootstrap else {}
+    curves = _reliability(systems, asked, setting, negatives) if each and bootstrap else {}
+    rows = [
+        replace(
+            row,
+            metrics=means[row.name] | dict(row.metrics),
+            difference=leads.get(row.name, {}),
+            slices=parts.get(row.name, ()),
+            reliability=curves.get(row.name, ()),
+        )
+        for row in rows
+    ]
+    shown = _samples(rows[0], asked, samples, cutoffs)
+    return Result(setting, tuple(rows), kept.users, left_out, too_few_to_tell(kept.users), shown)
+
+
+@dataclass(frozen=True, eq=False)
+class _Questions:
+    """What every system is asked, with what is the same for all of them."""
+
+    asked: Queries
+    setting: Setting
+    candidates: CandidateSet
+    batch_size: int
+
+    @property
+    def users(self) -> np.ndarray:
+        return self.asked.user.numpy()
+
+    @property
+    def eligible(self) -> Tensor | None:
+        return self.asked.split.seen_items if self.candidates == "seen" else None
+
+
+def _askable(asked: Queries, candidates: CandidateSet) -> tuple[Queries, dict[str, int]]:
+    """The queries with a target that can be answered, and how many others there were."""
+    if candidates == "all":
+        return asked, {}
+    good = asked.split.seen_items.index_select(0, asked.targets.values)
+    counts = torch.zeros(len(asked), dtype=torch.int64).index_add_(0, asked.targets.owner, good.long())
+    keep = (counts > 0).nonzero().squeeze(1)
+    if len(keep) == len(asked) and bool(good.all()):
+        return asked, {}
+    if not len(keep):
+        raise SplitError(
+            "no held-out item occurs in the training rows.\n  Fix: candidates='all', or another split."
+        )
+    targets = Ragged(asked.targets.values[good], offsets_of(counts))
+    left_out = {"queries whose every target is unseen in training": len(asked) - len(keep)}
+    if unseen := int((~good).sum()) - left_out["queries whose every target is unseen in training"]:
+        left_out["further targets unseen in training"] = max(unseen, 0)
+    lengths = targets.lengths[keep]
+    targets = Ragged(targets.values[ranges(targets.offsets[:-1][keep], lengths)], offsets_of(lengths))
+    asked = replace(
+        asked,
+        user=asked.user[keep],
+        end=asked.end[keep],
+        at=asked.at[keep],
+        row=asked.row[keep],
+        targets=targets,
+    )
+    return asked, {name: n for name, n in left_out.items() if n}
+
+
+@torch.no_grad()
+def _answers(model: Retriever, questions: _Questions) -> tuple[dict[str, Tensor], float]:
+    """Every stage's lists [Q, K], and the seconds it took."""
+    depth = questions.setting.cutoffs[-1]
+    parts: dict[str, list[Tensor]] = {}
+    began = time.perf_counter()
+    for begin, stop in questions.asked.chunks(questions.batch_size):
+        requests = questions.asked.requests(begin, stop, exclude_seen=questions.setting.exclude_seen)
+        requests = replace(requests, eligible=questions.eligible)
+        stages = (
+            model.stages(requests, depth)
+            if isinstance(model, Staged)
+            else {"": model.retrieve(requests, depth)}
+        )
+        for stage, answer in stages.items():
+            parts.setdefault(stage, []).append(answer.item.cpu())
+    seconds = time.perf_counter() - began
+    return {stage: torch.cat([_wide(x, depth) for x in lists]) for stage, lists in parts.items()}, seconds
+
+
+def _wide(items: Tensor, depth: int) -> Tensor:
+    """At least `depth` columns, 0 where there is no item."""
+    return items if items.shape[1] >= depth else torch.nn.functional.pad(items, (0, depth - items.shape[1]))
+
+
+def _ask(name: str, model: Retriever, questions: _Questions) -> SystemResult:
+    """One system's values per query, and what only whole lists have."""
+    stages, seconds = _answers(model, questions)
+    asked, cutoffs = questions.asked, questions.setting.cutoffs
+    lists = list(stages.values())[-1][:, : cutoffs[-1]]
+    per_query: dict[str, Floats] = ranking_metrics(lists, asked.targets, cutoffs=cutoffs)
+    whole: dict[str, Estimate] = {}
+    if questions.setting.bootstrap:  # validation inside `fit` asks for none of this
+        depth = 10 if 10 in cutoffs else cutoffs[-1]
+        per_query |= _variety(lists[:, :depth], asked.split, depth)
+        recommendable = asked.split.seen_items
+        whole[f"item_coverage@{depth}"] = Estimate(
+            item_coverage(lists[:, :depth], recommendable), n=len(asked)
+        )
+        whole[f"exposure_gini@{depth}"] = Estimate(
+            exposure_gini(lists[:, :depth], recommendable), n=len(asked)
+        )
+    recalls = {
+        stage: {f"recall@{items.shape[1]}": float(np.nanmean(candidate_recall(items, asked.targets)))}
+        for stage, items in stages.items()
+        if stage
+    }
+    return SystemResult(name, whole, per_query, stages=recalls, lists=lists, seconds=seconds)
+
+
+def _variety(lists: Tensor, split: Split, depth: int) -> dict[str, Floats]:
+    """How varied and how novel each list is; by the catalogue's first category where it has one."""
+    found = {f"novelty@{depth}": novelty(lists, split.item_counts)}
+    for categories in list(split.log.catalogue.categories.values())[:1]:
+        table = categories.padded
+        found[f"category_entropy@{depth}"] = category_entropy(lists, table)
+        found[f"category_coverage@{depth}"] = category_coverage(lists, table)
+        found[f"diversity@{depth}"] = category_diversity(lists, table)
+    return found
+
+
+def _reliability(
+    systems: Mapping[str, object], asked: Queries, setting: Setting, negatives: int | None
+) -> dict[str, tuple[Mapping[str, float], ...]]:
+    """The reliability curve of systems that end in a ranker."""
+    rankers = {n: m.ranker for n, m in systems.items() if isinstance(m, Staged) and m.ranker is not None}
+    if not rankers:
+        return {}
+    return {row.name: row.reliability for row in judge(rankers, asked, setting, negatives=negatives).systems}
+
+
+def _named(systems: Sequence[object]) -> dict[str, Any]:
+    names = [repr(s) if isinstance(s, Staged) else type(s).__name__ for s in systems]
+    names = [n.split("(")[0] if n.startswith("Funnel(") else n for n in names]
+    return {
+        n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}": system
+        for i, (n, system) in enumerate(zip(names, systems, strict=True))
+    }
+
+
+def _part_of(asked: Queries) -> str:
+    return (
+        {1: "train", 2: "valid", 3: "test"}.get(int(asked.split.part[asked.row[0]]), "made up")
+        if len(asked)
+        else "empty"
+    )
+
+
+def _samples(
+    row: SystemResult, asked: Queries, count: int, cutoffs: Sequence[int]
+) -> tuple[dict[str, Any], ...]:
+    """Some users for people to look at: evenly spread over the queries."""
+    if not count or row.lists is None:
+        return ()
+    log = asked.split.log
+    chosen = np.unique(np.linspace(0, len(asked) - 1, count).astype(int))
+    depth = min(10, cutoffs[-1])
+    found: list[dict[str, Any]] = []
+    for q in chosen:  # a handful, whatever the size
+        history = asked.split.histories(asked.user[q : q + 1], asked.end[q : q + 1], 30)
+        targets = asked.targets.values[asked.targets.offsets[q] : asked.targets.offsets[q + 1]]
+        items = row.lists[q, :depth]
+        items = items[items != 0]
+        times = (
+            history.time.tolist() if log.has_time and history.time is not None else [None] * len(history.item)
+        )
+        found.append(
+            {
+                "user": str(log.users.vocabulary.ids(asked.user[q : q + 1].numpy())[0]),
+                "history": [
+                    {"item": title, "time": t}
+                    for title, t in zip(log.catalogue.titles(history.item.long().numpy()), times, strict=True)
+                ],
+                "list": [
+                    {"item": title, "hit": bool(hit)}
+                    for title, hit in zip(
+                        log.catalogue.titles(items.numpy()), torch.isin(items, targets).tolist(), strict=True
+                    )
+                ],
+                "targets": log.catalogue.titles(targets.numpy()),
+            }
+        )
+    return tuple(found)
