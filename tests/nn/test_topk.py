@@ -141,3 +141,16 @@ def test_blocks_are_taken_where_they_pay(monkeypatch):
     monkeypatch.setattr(module, "_largest", lambda s, c, k: seen.append(s.shape[1]) or largest(s, c, k))
     topk(torch.rand(1, 20_000), 10)
     assert seen == [2500 // 8, 11 * 8 + 2500 % 8, 11 * 8]  # maxima of maxima, then maxima, then scores
+
+
+@pytest.mark.parametrize("rows", [127, 128, 131, 200])
+def test_threads_change_nothing(rows):
+    scores = torch.randn(rows, 3001, generator=torch.Generator().manual_seed(rows))
+    assert torch.get_num_threads() > 1
+    values, items = topk(scores, 7)
+    one_by_one = [topk(row.unsqueeze(0), 7) for row in scores]
+    assert torch.equal(items, torch.cat([items for _, items in one_by_one]))
+    assert torch.equal(values, torch.cat([values for values, _ in one_by_one]))
+    scores[rows - 1, 5] = torch.nan
+    with pytest.raises(ArgumentError, match="NaN"):
+        topk(scores, 7)

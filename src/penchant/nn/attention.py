@@ -22,8 +22,8 @@ class Bucket:
     Attributes:
         rows: packed rows that they have.
         count, length: sequences, and rows of the longest.
-        source: [count * length] which of those rows each cell of the rectangle shows; a padding cell shows any.
-            None where all are equally long: the rows are the rectangle.
+        source: [count * length] which of those rows each cell of the rectangle shows; a padding cell shows
+            any. None where all are equally long: the rows are the rectangle.
         cell: [rows] where each row stands in the rectangle; None likewise.
     """
 
@@ -38,8 +38,8 @@ class Bucket:
 class Packing:
     """The order in which a model goes through packed sequences: longest first, cut into buckets.
 
-    All that works row by row (norms, products, losses) never sees padding; attention alone pads, inside a bucket whose
-    longest sequence is at most 1.5 times (or 8 rows) as long as its shortest.
+    All that works row by row (norms, products, losses) never sees padding; attention alone pads, inside a
+    bucket whose longest sequence is at most 1.5 times (or 8 rows) as long as its shortest.
 
     Attributes:
         row: [T] the given row that each packed row is; None where the given order is kept.
@@ -94,7 +94,7 @@ def causal_attention(query: Tensor, key_value: Tensor, packing: Packing, heads: 
 
     Shapes: query [T, D], key_value [T, 2D]; returns [T, D].
     """
-    sizes = [b.rows for b in packing.buckets]  # `split`, because slices would each fill a gradient of all rows
+    sizes = [b.rows for b in packing.buckets]  # `split`: slices would each fill a gradient of all rows
     pieces = zip(packing.buckets, query.split(sizes), key_value.split(sizes), strict=True)
     parts = [_rectangle(q, kv, bucket, heads) for bucket, q, kv in pieces]
     return parts[0] if len(parts) == 1 else torch.cat([query[:0], *parts])
@@ -134,8 +134,10 @@ def cached_attention(
 
     Shapes: query [T', D], cache [B, L, 2D], owner, offset, place [T']; returns [T', D].
     """
+    if not len(query):
+        return query
     users, window = cache.shape[:2]
-    most = int(offset.max()) + 1 if len(offset) else 0
+    most = int(offset.max()) + 1
     cell = owner * most + offset
     q = query.new_zeros(users * most, query.shape[1]).index_copy(0, cell, query).view(users, most, heads, -1)
     upto = place.new_zeros(users * most).index_copy(0, cell, place).view(users, 1, most, 1)
@@ -148,7 +150,7 @@ def cached_attention(
 
 
 def _buckets(lengths: list[int], starts: list[int], place: Tensor) -> list[Bucket]:
-    """Cuts sequences, longest first, where they are too short for the rectangle; one step a bucket, not a sequence."""
+    """Cuts sequences, longest first, where they become too short for the rectangle: one step a bucket."""
     found: list[Bucket] = []
     first = 0
     while first < len(lengths):
@@ -176,9 +178,8 @@ def _rectangle(query: Tensor, key_value: Tensor, bucket: Bucket, heads: int) -> 
     count, length = bucket.count, bucket.length
     q = _pad(query, bucket).view(count, length, heads, -1).transpose(1, 2)  # [n, H, L, D/H]
     k, v = _pad(key_value, bucket).view(count, length, 2, heads, -1).permute(2, 0, 3, 1, 4)
-    found = (
-        F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(count * length, -1)
-    )
+    found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    found = found.transpose(1, 2).reshape(count * length, -1)
     return found if bucket.source is None else _Move.apply(found, bucket.cell, bucket.source)  # type: ignore[no-any-return]
 
 
@@ -187,14 +188,14 @@ def _pad(rows: Tensor, bucket: Bucket) -> Tensor:
 
 
 def gather_once(rows: Tensor, index: Tensor) -> Tensor:
-    """Rows [n, D] at `index` [m], none of which stands there twice: the gradient is moved, not summed up."""
+    """Rows [n, D] at ascending, distinct `index` [m]: the gradient is moved, not summed up."""
     if len(index) == len(rows):
-        return rows  # every row once: `index` keeps their order wherever we call this
+        return rows
     return _Move.apply(rows, index, None)  # type: ignore[no-any-return]
 
 
 class _Move(Function):
-    """Rows to cells or back. As each row has one cell, a gradient moves by one gather instead of scattered sums."""
+    """Rows to cells or back. As each row has one cell, a gradient is moved instead of summed up."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor, back: Tensor | None) -> Tensor:
@@ -206,8 +207,6 @@ class _Move(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         index, back = ctx.saved_tensors
-        if back is not None and len(back) <= len(
-            index
-        ):  # rows were spread over cells: padding cells have no say
+        if back is not None and len(back) <= len(index):  # rows went to cells: padding cells have no say
             return grad.index_select(0, back), None, None
         return grad.new_zeros(ctx.rows, grad.shape[1]).index_copy_(0, index, grad), None, None

@@ -9,9 +9,10 @@ _LEVELS = 256
 class Dropout(nn.Module):
     """Zeroes elements at random while training and scales up the rest.
 
-    On a CPU torch draws one 32-bit number an element, which takes longer than a 64 x 64 product with it. Here a 64-bit
-    number serves eight elements, a byte each, so `rate` counts in steps of 1/256 (0.2 is 51/256); the scale is that of
-    the rounded rate, so means are exact. Draws come from the device's default generator, as everywhere in torch.
+    On a CPU torch draws one 32-bit number an element, which takes longer than a 64 x 64 product with it. Here
+    a 64-bit number serves eight elements, a byte each, so `rate` counts in steps of 1/256 (0.2 is 51/256);
+    the scale is that of the rounded rate, so means are exact. Draws come from the device's default generator,
+    as everywhere in torch.
 
     Args:
         rate: share of elements to zero, in [0, 1).

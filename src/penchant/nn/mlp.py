@@ -23,7 +23,7 @@ def linear(inputs: int, outputs: int, *, generator: Generator) -> nn.Linear:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of rows [n, width]; a training batch of one row, without spread, uses running statistics."""
+    """Batch normalisation of rows [n, width]; a training batch of one row, without spread, uses running ones."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, width]."""
@@ -34,15 +34,15 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 class Dice(nn.Module):
-    """y = x (a + (1 - a) p), p = sigmoid((x - E[x]) / sqrt(Var[x] + eps)): a PReLU whose bend follows the data.
+    """A PReLU whose bend follows the data: y = x (a + (1 - a) p), p = sigmoid((x - E[x]) / sqrt(Var[x] + eps)).
 
     Args:
         width: units, each with a slope `a` of its own, 0 to begin with.
         momentum: of the running statistics.
         eps: added to the variance.
 
-    Shapes: rows [n, width]. In training the statistics are those of the rows at hand, so that rows are coupled:
-        hand over real ones only, no padding. Evaluation, and fewer than two rows, use running statistics.
+    Shapes: rows [n, width]. In training the statistics are those of the rows at hand, so that rows are
+        coupled: hand over real ones only, no padding. Evaluation, and fewer than two rows, use running ones.
     Source: Zhou et al. 2018 (DIN), equation 9; a slope a unit that starts at 0 as in the authors' code, which
         however takes batch statistics in evaluation too; running ones are our choice.
     """
@@ -69,7 +69,7 @@ class Dice(nn.Module):
         return self.training and len(x) > 1
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance [width] to bend x by; in training those of x, which the running ones then move to."""
+        """Mean and variance [width] to bend x by; in training those of x, which the running ones follow."""
         if not self.coupled(x):
             return self.running_mean, self.running_var
         exact = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
@@ -85,11 +85,11 @@ class Dice(nn.Module):
 
 
 class _DiceLinear(torch.autograd.Function):
-    """Dice with batch statistics, then Linear: y = W (x m) + b, m = a + (1 - a) p, p = sigmoid(z), z = (x - E) / S.
+    """Dice with batch statistics, then Linear: W (x m) + b, m = a + (1 - a) p, p = sigmoid(z), z = (x - E) / S.
 
     Only x is kept. Both passes go through it in blocks that stay in cache, so no second tensor of its size is
-    made but its gradient. The gradient of z is (1 - a) g x p (1 - p), with g that of x m; the way from z to x is
-    that of batch normalisation: (d - mean(d) - z mean(d z)) / S.
+    made but its gradient. With g the gradient of x m, that of z is d = (1 - a) g x p (1 - p); the way from z to
+    x is that of batch normalisation, (d - mean(d) - z mean(d z)) / S.
     """
 
     @staticmethod
@@ -106,7 +106,9 @@ class _DiceLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, Tensor, Tensor]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  (the decorator hides the names)
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor, None, Tensor, Tensor, Tensor]:
         (g,) = gradients
         x, slope, weight, mean, scale = ctx.saved_tensors
         d_x, d_weight = torch.empty_like(x), torch.zeros_like(weight)
@@ -168,7 +170,12 @@ class Tail(nn.Module):
         """[n, widths[-1]]."""
         for bend, layer in zip(self.activations, self.layers, strict=True):
             assert isinstance(layer, nn.Linear)
-            if isinstance(bend, Dice) and bend.coupled(x) and not self.dropout and x.dtype == layer.weight.dtype:
+            if (
+                isinstance(bend, Dice)
+                and bend.coupled(x)
+                and not self.dropout
+                and x.dtype == layer.weight.dtype
+            ):
                 x = cast("Tensor", _DiceLinear.apply(x, bend, bend.slope, layer.weight, layer.bias))
             else:
                 x = layer(F.dropout(bend(x), self.dropout, self.training))

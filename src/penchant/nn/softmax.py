@@ -1,8 +1,9 @@
 """Losses of a next-item head: exact softmax in chunks, sampled softmax with logQ, binary cross-entropy.
 
-Each returns the sum over rows of weight times loss. The two softmaxes make their gradients in the forward pass, one
-chunk of rows at a time while its logits are still in cache: no logit is made twice and none is kept, so memory does
-not grow with rows times items. The price: no second derivative, and no gradient for the weights.
+Each returns the sum over rows of weight times loss. The two softmaxes make their gradients in the forward
+pass, one chunk of rows at a time while its logits are still in cache: no logit is made twice and none is
+kept, so memory does not grow with rows times items. The price: no second derivative, and no gradient for the
+weights.
 """
 
 import math
@@ -30,7 +31,8 @@ def softmax_loss(
     bias: Tensor | None = None,
     chunk: int | None = None,
 ) -> Tensor:
-    """Cross-entropy of the target against every row of a table: sum of weight * (logsumexp(logits) - logit of target).
+    """Cross-entropy of the target against every row of a table: sum of weight * (logsumexp(logits) - logit of
+    target).
 
     Args:
         states: what predicts.
@@ -40,7 +42,8 @@ def softmax_loss(
         bias: added to the logits; -inf for an item that can be no answer. It may be learned.
         chunk: rows at a time; None to fit the cache.
 
-    Shapes: states [T, D], table [V, D], target [T] int64, weight [T], bias [V]; returns a scalar, float32 or float64.
+    Shapes: states [T, D], table [V, D], target [T] int64, weight [T], bias [V]; returns a scalar, float32 or
+        float64.
     """
     states, table, bias = _wide(states), _wide(table), None if bias is None else _wide(bias)
     with torch.autocast(states.device.type, enabled=False):
@@ -58,10 +61,11 @@ def sampled_softmax_loss(
     *,
     chunk: int | None = None,
 ) -> Tensor:
-    """Cross-entropy of the target against M negatives that all rows share: converges to the exact one as M grows.
+    """Cross-entropy of the target against M negatives that all rows share: converges to the exact one as M
+    grows.
 
-    A row's loss is -s + ln(exp(s) + sum_k exp(s_k - ln(M q_k))), over those k that did not draw the row's own target.
-    M counts those too. The positive is not corrected: it is there with probability 1.
+    A row's loss is -s + ln(exp(s) + sum_k exp(s_k - ln(M q_k))), over those k that did not draw the row's own
+    target. M counts those too. The positive is not corrected: it is there with probability 1.
 
     Args:
         states: what predicts.
@@ -73,8 +77,10 @@ def sampled_softmax_loss(
         weight: of each row.
         chunk: rows at a time; None to fit the cache.
 
-    Shapes: states, positives [T, D]; negatives [M, D]; target, weight [T]; drawn, log_q [M]; returns a scalar.
-    Source: section 2.6 of our card; the usual form corrects the positive as well and converges to another objective.
+    Shapes: states, positives [T, D]; negatives [M, D]; target, weight [T]; drawn, log_q [M]; returns a
+        scalar.
+    Source: section 2.6 of our card; the usual form corrects the positive as well and converges to another
+        objective.
     """
     states, positives, negatives = _wide(states), _wide(positives), _wide(negatives)
     shift = -(log_q.to(states.dtype) + math.log(len(drawn)))
@@ -183,8 +189,8 @@ class _SoftmaxLoss(Function):
 class _SampledLoss(Function):
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, positives: Tensor, negatives: Tensor, shift: Tensor, target: Tensor, drawn: Tensor,
-        weight: Tensor, chunk: int,
+        ctx: Any, states: Tensor, positives: Tensor, negatives: Tensor, shift: Tensor, target: Tensor,
+        drawn: Tensor, weight: Tensor, chunk: int,
     ) -> Tensor:  # fmt: skip
         learn = any(ctx.needs_input_grad)
         total = states.new_zeros(())

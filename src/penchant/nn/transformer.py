@@ -1,6 +1,6 @@
 """The self-attention block of SASRec, in the three ways of placing its norms."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,8 @@ class Block(nn.Module):
         heads: attention heads.
         ffn_mult: width of the feed-forward layer, in multiples of D.
         dropout: inside and after the feed-forward layer; for "pre" and "post" after the attention too.
-        norm: "sasrec": the normalised query is the residual, keys and values come from the bare input; "pre": norms
-            before each half, bare residuals; "post": norms after each residual sum.
+        norm: "sasrec": the normalised query is the residual, keys and values come from the bare input; "pre":
+            norms before each half, bare residuals; "post": norms after each residual sum.
         generator: what the initial weights are drawn from (Xavier normal; biases are zero).
     """
 
@@ -45,7 +45,7 @@ class Block(nn.Module):
         self.drop = Dropout(dropout)
 
     def forward(self, rows: Tensor, packing: Packing, *, last: bool = False) -> Tensor:
-        """Packed rows [T, D] to packed rows; with `last`, to those of each sequence's newest event, [B', D]."""
+        """Packed rows [T, D] to packed rows, with `last` to those of the newest events alone, [B', D]."""
         query, residual, key_value = self._inputs(rows)
         if not last:
             return self._finish(residual, causal_attention(self.query(query), key_value, packing, self.heads))
@@ -84,7 +84,7 @@ class Block(nn.Module):
 
 def linear(inputs: int, outputs: int, generator: Generator) -> nn.Linear:
     """A linear layer with Xavier normal weights and zero biases."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, inputs, outputs))
     nn.init.xavier_normal_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

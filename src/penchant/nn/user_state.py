@@ -23,7 +23,7 @@ class UserState:
         length: [B] how many are kept.
         time: [B] time of the newest one.
         vector: [B, D] the user vector.
-        reread: [B] whether the last extension went past the window, so that the newest L events were read anew.
+        reread: [B] whether the last extension went past the window, so that all kept events were read anew.
         version: fingerprint of the weights that made it, a scalar.
     """
 
@@ -42,8 +42,8 @@ class UserState:
         whole = cold.new_zeros(users, dtype=torch.int64)
         none = whole.new_zeros(users, history)
         return cls(
-            cold.new_zeros(users, depth, history, 2 * len(cold)), none, none, whole, whole.new_full((users,), _NEVER),
-            cold.expand(users, -1), whole.bool(), version,
+            cold.new_zeros(users, depth, history, 2 * len(cold)), none, none, whole,
+            whole.new_full((users,), _NEVER), cold.expand(users, -1), whole.bool(), version,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -143,7 +143,7 @@ def extended(
 
 
 def fingerprint(model: nn.Module) -> Tensor:
-    """A number that another set of weights does not have: of all small parameters, and a sample of the large ones."""
+    """A number that other weights do not have: of all small parameters, and a sample of the large ones."""
     sampled = [p.detach().reshape(-1)[:: max(1, p.numel() // _SAMPLE)].float() for p in model.parameters()]
     bits = torch.cat(sampled).view(torch.int32).long()
     factor = (
@@ -156,7 +156,8 @@ def check_version(state: UserState, version: Tensor) -> None:
     """Refuse a state that other weights made."""
     if not torch.equal(state.version, version):
         raise ArgumentError(
-            "state", f"version {int(state.version)}", expected=f"a state of these weights (version {int(version)})",
+            "state", f"version {int(state.version)}",
+            expected=f"a state that these weights made (version {int(version)})",
             fix="make it anew with init_state and the user's history",
         )  # fmt: skip
 
@@ -164,13 +165,13 @@ def check_version(state: UserState, version: Tensor) -> None:
 def _check_order(state: UserState, events: Histories) -> None:
     if events.time is None or not len(events.time):
         return
-    time, starts = events.time, events.offsets[:-1][events.lengths > 0]
-    before = torch.cat([time[:1], time[:-1]])
-    before = before.index_copy(0, starts, state.time[events.lengths > 0])
+    time, fresh = events.time, events.lengths > 0
+    before = torch.cat([time[:1], time[:-1]]).index_copy(0, events.offsets[:-1][fresh], state.time[fresh])
     if bool((time < before).any()):
         where = int((time < before).nonzero()[0])
         raise ArgumentError(
-            "events.time", int(time[where]), expected=f"no time before that of the user's event before, {int(before[where])}",
+            "events.time", int(time[where]),
+            expected=f"none before that of the user's previous event, {int(before[where])}",
             fix="call init_state with the whole history in order",
         )  # fmt: skip
 

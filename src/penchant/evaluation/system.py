@@ -12,7 +12,7 @@ from torch import Tensor
 from penchant.data.batch import Ragged, offsets_of, ranges
 from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, SplitError
-from penchant.evaluate.beyond import (
+from penchant.evaluation.beyond import (
     category_coverage,
     category_diversity,
     category_entropy,
@@ -20,10 +20,10 @@ from penchant.evaluate.beyond import (
     item_coverage,
     novelty,
 )
-from penchant.evaluate.estimates import Floats, measured, sliced
-from penchant.evaluate.impressions import judge, too_few_to_tell
-from penchant.evaluate.ranking import candidate_recall, ranking_metrics
-from penchant.evaluate.result import Estimate, Result, Setting, SystemResult
+from penchant.evaluation.estimates import Floats, measured, sliced
+from penchant.evaluation.impressions import judge, too_few_to_tell
+from penchant.evaluation.ranking import candidate_recall, ranking_metrics
+from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
 from penchant.protocols import Ranker, Retriever, Staged
 
 CandidateSet = Literal["seen", "all"]

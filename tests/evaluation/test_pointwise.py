@@ -7,8 +7,8 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from penchant.errors import ArgumentError
-from penchant.evaluate import pointwise as metrics
-from penchant.evaluate.pointwise import (
+from penchant.evaluation import pointwise as metrics
+from penchant.evaluation.pointwise import (
     auc,
     brier,
     ece,

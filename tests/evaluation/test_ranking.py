@@ -10,8 +10,8 @@ from ranx import evaluate as ranx_evaluate
 
 from penchant.data.batch import Ragged
 from penchant.errors import ArgumentError
-from penchant.evaluate import ranking as module
-from penchant.evaluate.ranking import RANKING_METRICS, candidate_recall, ranking_metrics
+from penchant.evaluation import ranking as module
+from penchant.evaluation.ranking import RANKING_METRICS, candidate_recall, ranking_metrics
 from penchant.nn.topk import topk
 
 RANX = {"recall": "recall", "hit_rate": "hit_rate", "precision": "precision", "ndcg": "ndcg", "mrr": "mrr"}

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penchant.errors import ArgumentError
-from penchant.evaluate import compare as module
-from penchant.evaluate.compare import MIN_USERS, Interval, bootstrap, bootstrap_slices, too_few
+from penchant.evaluation import compare as module
+from penchant.evaluation.compare import MIN_USERS, Interval, bootstrap, bootstrap_slices, too_few
 
 
 def spread(interval):

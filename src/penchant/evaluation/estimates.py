@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from penchant.data.split import Queries
-from penchant.evaluate.compare import Bootstrap, Interval, bootstrap, bootstrap_slices
-from penchant.evaluate.result import Estimate, Setting, Slice
+from penchant.evaluation.compare import Bootstrap, Interval, bootstrap, bootstrap_slices
+from penchant.evaluation.result import Estimate, Setting, Slice
 
 Floats: TypeAlias = NDArray[np.float64]
 Values: TypeAlias = Mapping[str, Mapping[str, Floats]]  # by system, by metric: [Q]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from penchant.data import Requests, Split, split_by_item, split_by_time, split_leave_last
 from penchant.errors import ArgumentError, SplitError
-from penchant.evaluate import evaluate
+from penchant.evaluation import evaluate
 from penchant.nn.topk import topk
 from penchant.protocols import Candidates
 

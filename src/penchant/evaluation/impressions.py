@@ -15,10 +15,10 @@ from penchant.data.negatives import Seen, draw_unseen
 from penchant.data.sources import sampler
 from penchant.data.split import Queries
 from penchant.errors import ArgumentError
-from penchant.evaluate.compare import MIN_USERS, too_few
-from penchant.evaluate.estimates import measured
-from penchant.evaluate.pointwise import gauc, log_losses, pointwise_metrics, reliability
-from penchant.evaluate.result import Estimate, Result, Setting, SystemResult
+from penchant.evaluation.compare import MIN_USERS, too_few
+from penchant.evaluation.estimates import measured
+from penchant.evaluation.pointwise import gauc, log_losses, pointwise_metrics, reliability
+from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
 from penchant.protocols import Ranker
 
 NEGATIVES = 20

@@ -1,6 +1,6 @@
 """Measuring lists, probabilities, diversity, and how sure one can be that one system beats another."""
 
-from penchant.evaluate.beyond import (
+from penchant.evaluation.beyond import (
     average_popularity,
     category_coverage,
     category_diversity,
@@ -10,7 +10,7 @@ from penchant.evaluate.beyond import (
     item_coverage,
     novelty,
 )
-from penchant.evaluate.compare import (
+from penchant.evaluation.compare import (
     MIN_USERS,
     Bootstrap,
     Interval,
@@ -19,7 +19,7 @@ from penchant.evaluate.compare import (
     bootstrap_slices,
     too_few,
 )
-from penchant.evaluate.pointwise import (
+from penchant.evaluation.pointwise import (
     GroupedAUC,
     Reliability,
     auc,
@@ -33,15 +33,22 @@ from penchant.evaluate.pointwise import (
     pointwise_metrics,
     reliability,
 )
-from penchant.evaluate.ranking import RANKING_METRICS, candidate_recall, ranking_metrics
+from penchant.evaluation.ranking import RANKING_METRICS, candidate_recall, ranking_metrics
+from penchant.evaluation.result import Estimate, Result, Setting, Slice, SystemResult
+from penchant.evaluation.system import evaluate
 
 __all__ = [
     "MIN_USERS",
     "RANKING_METRICS",
     "Bootstrap",
+    "Estimate",
     "GroupedAUC",
     "Interval",
     "Reliability",
+    "Result",
+    "Setting",
+    "Slice",
+    "SystemResult",
     "Verdict",
     "auc",
     "average_popularity",
@@ -53,6 +60,7 @@ __all__ = [
     "category_diversity",
     "category_entropy",
     "ece",
+    "evaluate",
     "exposure_gini",
     "gauc",
     "intra_list_diversity",

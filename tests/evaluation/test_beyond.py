@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penchant.errors import ArgumentError
-from penchant.evaluate import beyond as module
-from penchant.evaluate.beyond import (
+from penchant.evaluation import beyond as module
+from penchant.evaluation.beyond import (
     average_popularity,
     category_coverage,
     category_diversity,

@@ -1,0 +1,292 @@
+"""Stages in a row: retrieve, merge, rank; one object from a request to an explained list."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from penchant.data.batch import Requests
+from penchant.data.interactions import Interactions
+from penchant.errors import ArgumentError, nearest
+from penchant.funnel.answers import contributions, recommendations, similar_items
+from penchant.funnel.asking import Asker, Table
+from penchant.protocols import Candidates, Explains, Ranker, Retriever
+from penchant.retrieve.merge import RANK_OFFSET, merge
+from penchant.retrieve.popularity import Popularity
+
+_CELLS = 16_384  # user-candidate pairs that a ranker scores at once: bounds memory, not results
+
+
+class Funnel:
+    """Retrievers, merged and filtered, then a ranker. It is a `Retriever` itself, so `evaluate` takes it whole.
+
+    Args:
+        retrieve: one fitted retriever or several, in order of trust. A `Popularity` among them also answers
+            those requests that nobody else can (no history), and says so.
+        rank: a fitted ranker; None to keep the retrievers' order.
+        data: the log whose histories and titles `recommend` uses: a snapshot that `save` keeps.
+        candidates: how many items go from the retrievers to the ranker; each retriever is asked for as many.
+        weights: how much each retriever counts in the merge.
+        blend: how much the ranker's order counts beside the retrievers' order, in [0, 1], by reciprocal ranks;
+            1 is the ranker alone. A value to choose on validation: rankers learn to tell what was chosen from
+            what was not, and know little of how good retrievers' candidates differ.
+        names: what to call the stages; their classes' names by default.
+
+    Raises: ArgumentError if a stage lacks the methods of its protocol, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        retrieve: Retriever | Sequence[Retriever],
+        rank: Ranker | None = None,
+        data: Interactions,
+        candidates: int = 200,
+        weights: Sequence[float] | None = None,
+        blend: float = 1.0,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        retrievers = list(retrieve) if isinstance(retrieve, Sequence) else [retrieve]
+        if not retrievers:
+            raise ArgumentError("retrieve", retrieve, expected="at least one retriever")
+        for model in retrievers:
+            _check(model, Retriever, "retrieve", "retrieve(requests, k)")
+        if rank is not None:
+            _check(rank, Ranker, "rank", "encode_user(requests) and score(state, items)")
+        if candidates < 1:
+            raise ArgumentError("candidates", candidates, expected="an integer of at least 1")
+        names = list(names) if names is not None else _names(retrievers)
+        if len(names) != len(retrievers) or len(set(names)) != len(names):
+            raise ArgumentError(
+                "names", names, expected=f"{len(retrievers)} different names, one a retriever"
+            )
+        self.retrievers: dict[str, Retriever] = dict(zip(names, retrievers, strict=True))
+        if not 0 <= blend <= 1:
+            raise ArgumentError("blend", blend, expected="a number in [0, 1]")
+        self.ranker, self.data, self.candidates, self.blend = rank, data, candidates, blend
+        self.weights = None if weights is None else list(weights)
+        self._fallback = next(
+            (name for name, m in self.retrievers.items() if isinstance(m, Popularity)), None
+        )
+        self._asker = Asker(data)
+
+    def __repr__(self) -> str:
+        rank = "" if self.ranker is None else f" -> rank {type(self.ranker).__name__}"
+        return f"Funnel(retrieve {' + '.join(self.retrievers)} -> {self.candidates} candidates{rank})"
+
+    # -- the stages --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def stages(self, requests: Requests, k: int, dials: Any = None) -> dict[str, Candidates]:
+        """What every stage answers, in order; the last entry is the funnel's answer (at most k items each).
+
+        Args:
+            requests: what is asked.
+            k: length of the final list.
+            dials: the dials of one retriever, or a mapping from retriever names to theirs.
+        """
+        dial = self._dials(dials)
+        depth = max(k, self.candidates)
+        found = {name: m.retrieve(requests, depth, dial.get(name)) for name, m in self.retrievers.items()}
+        if self._fallback is not None and len(found) > 1:
+            found = self._without_history(requests, found)
+        answers = {f"retrieve:{name}": answer for name, answer in found.items()}
+        merged = merge(found, depth, weights=self.weights)
+        if len(found) > 1:
+            answers["merge"] = merged
+        if self.ranker is not None:
+            answers[f"rank:{type(self.ranker).__name__}"] = self._rank(requests, merged, k)
+        last = next(reversed(answers))
+        answers[last] = _first(answers[last], k)
+        return answers
+
+    def retrieve(self, requests: Requests, k: int, dials: Any = None) -> Candidates:
+        """The funnel's answer: the best k items of the last stage, with the retriever each came from."""
+        return list(self.stages(requests, k, dials).values())[-1]
+
+    def _without_history(self, requests: Requests, found: dict[str, Candidates]) -> dict[str, Candidates]:
+        """Requests without any history are answered by popularity alone."""
+        empty = (requests.histories.lengths == 0).unsqueeze(1)
+        if not bool(empty.any()):
+            return found
+        return {
+            name: answer
+            if name == self._fallback
+            else Candidates(answer.item.masked_fill(empty, 0), answer.score.masked_fill(empty, -torch.inf))
+            for name, answer in found.items()
+        }
+
+    def _rank(self, requests: Requests, merged: Candidates, k: int) -> Candidates:
+        assert self.ranker is not None
+        size = max(1, _CELLS // merged.item.shape[1])
+        parts: list[Tensor] = []
+        for begin in range(0, len(requests), size):
+            index = torch.arange(begin, min(begin + size, len(requests)), device=merged.item.device)
+            state = self.ranker.encode_user(requests.rows(index))
+            parts.append(self.ranker.score(state, merged.item[index]))
+        logits = torch.cat(parts).float().masked_fill(merged.item == 0, -torch.inf)
+        score = logits if self.blend == 1 else self._blended(logits, merged)
+        # among equal scores the retrievers' order stands: their lists already break ties at random
+        score, order = score.sort(dim=1, descending=True, stable=True)
+        assert merged.origin is not None
+        item, origin = merged.item.gather(1, order), merged.origin.gather(1, order)
+        return _first(Candidates(item, score, origin, merged.origins), k)
+
+    def _blended(self, logits: Tensor, merged: Candidates) -> Tensor:
+        """Weighted reciprocal ranks of the ranker's order and of the retrievers' order, [B, C]."""
+        place = torch.arange(logits.shape[1], device=logits.device).expand_as(logits)
+        ranked = torch.empty_like(place)
+        ranked.scatter_(1, logits.argsort(dim=1, descending=True, stable=True), place)
+        score = self.blend / (RANK_OFFSET + 1 + ranked) + (1 - self.blend) / (RANK_OFFSET + 1 + place)
+        return score.masked_fill(merged.item == 0, -torch.inf)
+
+    def _dials(self, dials: Any) -> Mapping[str, Any]:
+        if dials is None:
+            return {}
+        given: Mapping[str, Any] = (
+            dials
+            if isinstance(dials, Mapping)
+            else {name: dials for name in self.retrievers if self._takes(name, dials)}
+        )
+        if not given:
+            raise ArgumentError("dials", dials, expected="dials that one of the retrievers takes")
+        for name, value in given.items():
+            if name not in self.retrievers:
+                raise ArgumentError(
+                    "dials", name, expected=f"a retriever's name ({nearest(name, list(self.retrievers))})"
+                )
+            if not self._takes(name, value):
+                raise ArgumentError(f"dials[{name!r}]", value, expected=f"dials that {name} takes")
+        return given
+
+    def _takes(self, name: str, dials: object) -> bool:
+        kind = getattr(type(self.retrievers[name]), "Dials", None)
+        return isinstance(kind, type) and isinstance(dials, kind)
+
+    # -- what people ask ---------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        *,
+        users: Sequence[object] | pl.Series | None = None,
+        histories: Sequence[Sequence[object]] | None = None,
+        events: Table | None = None,
+        at: datetime | int | None = None,
+        k: int = 10,
+        deny: Sequence[object] = (),
+        available: Sequence[object] | None = None,
+        exclude_seen: bool | None = None,
+        dials: Any = None,
+    ) -> pl.DataFrame:
+        """The best k items for each user, with scores, the stage that gave them, and why.
+
+        Args:
+            users: ids of users of the log. Unknown ids get what is popular, and the reason says so.
+            histories: item ids of people who are not in the log, one list each, oldest first.
+            events: a table of what people just did, with the log's user and item columns and, if it has them,
+                its time and event columns; it is added to what the log knows of them.
+            at: the time of asking; the log's last second by default.
+            k: items a user; fewer come back only where fewer may be answered.
+            deny: item ids that must not be answered.
+            available: item ids that may be answered; None for all.
+            exclude_seen: whether items of the history are left out; None: unless the log shows that people repeat.
+            dials: see `stages`.
+
+        Returns: a frame with columns user, rank, item, title (where the log has titles), score, stage, reason.
+        Raises: ArgumentError for anything that is not as said above; DataError for a bad `events` table.
+        """
+        if k < 1:
+            raise ArgumentError("k", k, expected="an integer of at least 1")
+        asked = self._asker.ask(users, histories, events, at=at, exclude_seen=exclude_seen)
+        eligible = self._asker.eligible(deny, available)
+        requests = Requests(
+            asked.requests.users, asked.requests.histories, asked.requests.at, asked.requests.context,
+            eligible, asked.requests.exclude,
+        )  # fmt: skip
+        answers = self.stages(requests, min(k, len(self.data.catalogue)), dials)
+        stage, final = list(answers.items())[-1]
+        return recommendations(self.data, asked, final, stage=stage, fallback=self._fallback)
+
+    @torch.no_grad()
+    def explain(
+        self,
+        item: object,
+        *,
+        user: object | None = None,
+        history: Sequence[object] | None = None,
+        events: Table | None = None,
+        at: datetime | int | None = None,
+    ) -> pl.DataFrame:
+        """What in a history speaks for and against an item.
+
+        Args:
+            item: the id of the item.
+            user, history, events, at: who is asked about, as in `recommend`.
+
+        Returns: a frame with columns item, title, value, kind, stage; the strongest event first.
+        Raises: ArgumentError if the item is unknown or no stage explains itself.
+        """
+        asked = self._asker.ask(
+            None if user is None else [user],
+            None if history is None else [history],
+            events,
+            at=at,
+            exclude_seen=False,
+        )
+        index = self._asker.item(item)
+        stages: dict[str, object] = {f"rank:{type(self.ranker).__name__}": self.ranker} if self.ranker else {}
+        stages |= {f"retrieve:{name}": model for name, model in self.retrievers.items()}
+        for stage, model in stages.items():
+            if isinstance(model, Explains):
+                said = model.explain(asked.requests, torch.tensor([index]))[0]
+                return contributions(self.data, said, stage)
+        raise ArgumentError(
+            "funnel", self, expected="a stage with an `explain` method (DIN and EASE have one)"
+        )
+
+    def similar(self, items: Sequence[object], k: int = 10) -> pl.DataFrame:
+        """The items most like each of `items`, by the first retriever that can tell.
+
+        Returns: a frame with columns item, title, rank, similar, similar_title, score, stage.
+        Raises: ArgumentError if an item is unknown or no retriever has a `similar` method.
+        """
+        index = torch.tensor([self._asker.item(item) for item in items])
+        for name, model in self.retrievers.items():
+            if hasattr(model, "similar"):
+                found: Candidates = model.similar(index, k)  # type: ignore[attr-defined]
+                return similar_items(self.data, index, found, f"retrieve:{name}")
+        raise ArgumentError(
+            "funnel", self, expected="a retriever with a `similar` method (SASRec and EASE have one)"
+        )
+
+    def save(self, path: str | Path, *, result: Any = None) -> None:
+        """Writes the bundle: models, histories, attributes and a model card; whole or not at all.
+
+        Args:
+            path: a folder; an old bundle there is replaced.
+            result: an evaluation to put on the card.
+        """
+        from penchant.funnel.bundle import save  # bundle.py builds Funnels, so it imports this module
+
+        save(self, Path(path), result)
+
+
+def _check(model: object, protocol: Any, name: str, methods: str) -> None:
+    if not isinstance(model, protocol):
+        raise ArgumentError(name, model, expected=f"a fitted model with {methods}")
+    if isinstance(model, nn.Module) and model.training:
+        model.eval()
+
+
+def _names(models: Sequence[object]) -> list[str]:
+    names = [type(model).__name__ for model in models]
+    return [n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}" for i, n in enumerate(names)]
+
+
+def _first(answer: Candidates, k: int) -> Candidates:
+    origin = None if answer.origin is None else answer.origin[:, :k]
+    return Candidates(answer.item[:, :k], answer.score[:, :k], origin, answer.origins)

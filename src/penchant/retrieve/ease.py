@@ -1,0 +1,149 @@
+"""Embarrassingly shallow autoencoder: a linear item-to-item model in closed form."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from penchant.data.batch import Requests
+from penchant.data.interactions import Features
+from penchant.data.split import Split
+from penchant.errors import ArgumentError
+from penchant.protocols import Candidates, Contribution
+from penchant.retrieve.popularity import counted_rows
+from penchant.retrieve.search import best, fitting, others
+
+LARGEST = 30_000
+_USERS = 1024  # users a block of the Gram matrix
+
+
+class EASE(nn.Module):
+    """Scores an item by the sum of learned weights from the items of the user's history to it.
+
+    The weights minimise |X - X B|^2 + l2 |B|^2 under diag(B) = 0, X being who chose what in training. Order,
+    times and repeats play no part. Histories are read as they come, so users unknown in training are served;
+    who has no positive on a known item gets no answer (all scores would be 0).
+
+    Args:
+        features: what the store holds.
+        l2: strength of the ridge penalty; more for few users.
+
+    Raises: ArgumentError if `l2` is not above 0 or if there are more than 30,000 items (the weights are V x
+        V, their solution takes V^3 operations).
+    Source: Steck 2019, equation 8: B = I - P diag(1 / diag P), P = (X'X + l2 I)^-1. Solved in float64, since
+        the condition of X'X grows with the number of users; kept in float32.
+    """
+
+    weight: Tensor
+    known: Tensor
+
+    def __init__(self, features: Features, *, l2: float = 500.0) -> None:
+        super().__init__()
+        if not l2 > 0:
+            raise ArgumentError("l2", l2, expected="a number above 0")
+        if features.items > LARGEST:
+            raise ArgumentError(
+                "features.items",
+                features.items,
+                expected=f"at most {LARGEST:,} items",
+                fix="use SASRec for a catalogue of this size",
+            )
+        self.l2 = l2
+        self.provenance: dict[str, Any] = {}
+        self.register_buffer(
+            "weight", torch.zeros(features.items, features.items)
+        )  # [V, V]: from row to column
+        self.register_buffer("known", torch.zeros(features.items, dtype=torch.bool))
+
+    def solve(self, split: Split) -> None:
+        """Solve for the weights on the training positives of `split`."""
+        rows, size = split.train.targets, len(self.known)
+        pairs = torch.unique(split.log.user_of(rows) * size + split.log.item.index_select(0, rows))
+        gram = _gram(pairs // size, pairs % size, size)
+        self.known.copy_(gram.diagonal() > 0)
+        gram.diagonal().add_(self.l2)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))  # P
+        weight = inverse / -inverse.diagonal()
+        weight.fill_diagonal_(0.0)
+        self.weight.copy_(weight)
+        self.provenance = counted_rows(split, rows)
+
+    def retrieve(self, requests: Requests, k: int, dials: None = None) -> Candidates:
+        """The best k items for each request."""
+        items, counts, offsets = self._history(requests)
+        total = F.embedding_bag(
+            offsets.new_zeros(len(items)),
+            counts.new_ones(1, 1),
+            offsets[:-1],
+            mode="sum",
+            per_sample_weights=counts,
+        )
+        bounds = offsets.tolist()
+
+        def score(begin: int, stop: int) -> Tensor:
+            rows = slice(bounds[begin], bounds[stop])
+            scores = F.embedding_bag(
+                items[rows],
+                self.weight,
+                offsets[begin:stop] - bounds[begin],
+                mode="sum",
+                per_sample_weights=counts[rows],
+            )
+            return scores.masked_fill_(total[begin:stop] == 0, -torch.inf)
+
+        size = len(self.known)
+        return best(score, size, requests, k, known=self.known, chunk=fitting(size, self.known.device))
+
+    def similar(self, items: Tensor, k: int) -> Candidates:
+        """What follows most strongly from each of `items` [n]; nothing from one that is not known."""
+
+        def score(begin: int, stop: int) -> Tensor:
+            mine = items[begin:stop]
+            scores = self.weight.index_select(0, mine)
+            return scores.masked_fill_(~self.known.index_select(0, mine).unsqueeze(1), -torch.inf)
+
+        size = len(self.known)
+        return best(score, size, others(items), k, known=self.known, chunk=fitting(size, self.known.device))
+
+    def explain(self, requests: Requests, items: Tensor) -> Sequence[Contribution]:
+        """What each history event adds to the score of one item a request, items [B]."""
+        history, counts, offsets = self._history(requests)
+        asked = torch.repeat_interleave(items, offsets.diff(), output_size=len(history))
+        value = self.weight[history, asked] * counts
+        bounds = offsets.tolist()
+        return [Contribution(history[a:b], value[a:b], "added to the score") for a, b in pairwise(bounds)]
+
+    def _history(self, requests: Requests) -> tuple[Tensor, Tensor, Tensor]:
+        """Items [T], 1 where one counts (known, positive, not there before), else 0 [T], and offsets."""
+        histories, size = requests.histories, len(self.known)
+        items = histories.item.long()
+        keys = histories.items.owner * size + items
+        first = torch.ones_like(keys, dtype=torch.bool)
+        ordered, order = torch.sort(keys, stable=True)
+        first[order[1:]] = ordered[1:] != ordered[:-1]
+        counts = first & self.known.index_select(0, items)
+        if "label" in histories.columns:
+            counts &= _any_positive(keys, histories.columns["label"] > 0.5)
+        return items, counts.to(self.weight.dtype), histories.offsets
+
+
+def _any_positive(keys: Tensor, positive: Tensor) -> Tensor:
+    """Whether any event with the same key [T] is a positive, [T]."""
+    pairs, group = torch.unique(keys, return_inverse=True)
+    return torch.zeros(len(pairs), device=keys.device).index_add_(0, group, positive.float())[group] > 0
+
+
+def _gram(users: Tensor, items: Tensor, size: int) -> Tensor:
+    """X'X [V, V] in float64, of unique pairs sorted by user; whole numbers, so float32 products are exact."""
+    gram = torch.zeros(size, size, dtype=torch.float64)
+    _, row = torch.unique_consecutive(users, return_inverse=True)
+    count = int(row[-1]) + 1 if len(row) else 0
+    for begin in range(0, count, _USERS):
+        low, high = torch.searchsorted(row, torch.tensor([begin, begin + _USERS])).tolist()
+        block = torch.zeros(min(_USERS, count - begin), size)
+        block[row[low:high] - begin, items[low:high]] = 1.0
+        gram += block.T @ block
+    return gram

@@ -1,0 +1,71 @@
+"""What most people chose: the baseline that every other retriever has to beat."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from penchant.data.batch import SECONDS_A_DAY, Requests
+from penchant.data.interactions import Features
+from penchant.data.split import Split
+from penchant.errors import ArgumentError
+from penchant.protocols import Candidates, Interests
+from penchant.retrieve.search import search
+
+
+class Popularity(nn.Module):
+    """Ranks items by how many training positives they have, old ones counting less if wanted.
+
+    It answers unknown users and empty histories as it answers everybody.
+
+    Args:
+        features: what the store holds.
+        half_life_days: an event this old counts half of one at the end of training; None: all count 1.
+
+    Raises: ArgumentError if the half-life is not above 0, or is given for a log without times.
+    """
+
+    weight: Tensor
+
+    def __init__(self, features: Features, *, half_life_days: float | None = None) -> None:
+        super().__init__()
+        if half_life_days is not None and not half_life_days > 0:
+            raise ArgumentError(
+                "half_life_days", half_life_days, expected="a number of days above 0, or None"
+            )
+        if half_life_days is not None and not features.has_time:
+            raise ArgumentError("half_life_days", half_life_days, expected="None, as the log has no times")
+        self.half_life_days = half_life_days
+        self.provenance: dict[str, Any] = {}
+        self.register_buffer("weight", torch.zeros(features.items))  # [V]
+
+    def solve(self, split: Split) -> None:
+        """Count the training positives of `split`."""
+        rows, log = split.train.targets, split.log
+        decay = None
+        if self.half_life_days is not None:
+            time = log.time.index_select(0, rows)
+            age = (time.max() - time).double() / SECONDS_A_DAY
+            decay = torch.exp2(-age / self.half_life_days)
+        counted = torch.bincount(log.item.index_select(0, rows), decay, minlength=len(self.weight))
+        self.weight.copy_(counted)
+        self.provenance = counted_rows(split, rows)
+
+    def encode(self, requests: Requests) -> Interests:
+        """The same interest for everybody, [B, 1, 1]."""
+        return Interests(self.weight.new_ones(len(requests), 1, 1))
+
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """(Decayed) counts as vectors of width 1, [n, 1] or [V, 1]."""
+        return (self.weight if items is None else self.weight.index_select(0, items)).unsqueeze(1)
+
+    def retrieve(self, requests: Requests, k: int, dials: None = None) -> Candidates:
+        """The most popular items; one without a training positive is never answered."""
+        return search(self.encode(requests), self.item_vectors(), requests, k, known=self.weight > 0)
+
+
+def counted_rows(split: Split, rows: Tensor) -> dict[str, Any]:
+    """Where a count came from, for the audit: split, part, rows, the first and last, the latest time."""
+    ends = (int(rows[0]), int(rows[-1])) if len(rows) else (0, -1)
+    latest = int(split.log.time.index_select(0, rows).max()) if len(rows) and split.log.has_time else None
+    return {"split": split.name, "part": "train", "count": len(rows), "rows": ends, "latest": latest}

@@ -1,0 +1,17 @@
+"""Training: one loop for every model, an optimiser for large tables, runs that can be killed and go on."""
+
+from penchant.train.checkpoint import build, describe, load_weights, save_weights
+from penchant.train.fit import fit
+from penchant.train.loop import Checkpoint
+from penchant.train.optim import RowwiseAdamW, clip_gradients
+
+__all__ = [
+    "Checkpoint",
+    "RowwiseAdamW",
+    "build",
+    "clip_gradients",
+    "describe",
+    "fit",
+    "load_weights",
+    "save_weights",
+]

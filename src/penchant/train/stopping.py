@@ -1,0 +1,106 @@
+"""Choosing by a validation metric: which one, which way is better, and when to stop."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from torch import nn
+
+from penchant.data.batch import Ragged
+from penchant.data.split import Part, Queries
+from penchant.errors import ArgumentError, nearest
+from penchant.protocols import Ranker, Retriever
+
+Metrics = Mapping[str, float]
+Valid = Callable[[nn.Module], Metrics]
+
+_LOWER = {
+    "brier", "ece", "error", "gini", "log_loss", "logloss", "loss", "mae", "mse", "nll", "normalised_entropy",
+    "perplexity", "rmse",
+}  # fmt: skip
+_FIRST = 64  # queries of the trial evaluation
+
+
+def goodness(metric: str, value: float) -> float:
+    """A metric as a number of which more is better.
+
+    >>> goodness("ndcg@10", 0.25), goodness("log_loss", 0.25), goodness("pcoc", 1.25)
+    (0.25, -0.25, -0.25)
+    """
+    name = metric.split("@")[0]
+    if name == "pcoc":  # predicted clicks over clicks: 1 is right
+        return -abs(value - 1)
+    return -value if name in _LOWER or name.endswith("_loss") else value
+
+
+class Validation:
+    """Asks a model how good it is.
+
+    Args:
+        valid: a part of a split, its queries, or any function from a model to metrics by name.
+        metric: the one that counts; None: `default`, or the only one there is.
+        default: the model's own.
+    """
+
+    def __init__(self, valid: Part | Queries | Valid, *, metric: str | None, default: str) -> None:
+        self.metric, self.chosen = metric or default, metric is not None
+        if isinstance(valid, Part):
+            valid = valid()
+        self.queries = valid if isinstance(valid, Queries) else None
+        self._ask = _asking(valid, self.metric) if isinstance(valid, Queries) else valid
+
+    def try_out(self, model: nn.Module) -> None:
+        """Asks a few queries before hours of training, so that what cannot be asked is told now."""
+        if self.queries is not None:
+            self._checked(_asking(_first(self.queries, _FIRST), self.metric)(model))
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """All metrics; the one that counts is among them."""
+        return self._checked({name: float(value) for name, value in self._ask(model).items()})
+
+    def _checked(self, metrics: Metrics) -> dict[str, float]:
+        if self.metric not in metrics and not self.chosen and len(metrics) == 1:
+            self.metric = next(iter(metrics))
+        if self.metric not in metrics:
+            raise ArgumentError(
+                "metric", self.metric,
+                expected=f"one of {', '.join(map(repr, metrics)) or 'none'}: these the validation gave",
+                fix=nearest(self.metric, list(metrics)),
+            )  # fmt: skip
+        return dict(metrics)
+
+
+def _asking(queries: Queries, metric: str) -> Valid:
+    cutoff = re.search(r"@(\d+)$", metric)
+    cutoffs = tuple(sorted({10, int(cutoff[1])} if cutoff else {10}))
+
+    def ask(model: nn.Module) -> Metrics:
+        from penchant.evaluation import evaluate  # it loads more than training needs
+
+        if not isinstance(model, Retriever | Ranker):
+            raise ArgumentError(
+                "valid", "a part of a split", expected="a function from the model to metrics",
+                fix=f"{type(model).__name__} has neither retrieve nor score, so it cannot be asked queries",
+            )  # fmt: skip
+        result = evaluate(model, queries, cutoffs=cutoffs, slices=False, bootstrap=0, samples=0)
+        return {name: estimate.value for name, estimate in result.systems[0].metrics.items()}
+
+    return ask
+
+
+def _first(queries: Queries, count: int) -> Queries:
+    n = min(count, len(queries))
+    targets, given = queries.targets, queries.candidates
+    return replace(
+        queries,
+        user=queries.user[:n],
+        end=queries.end[:n],
+        at=queries.at[:n],
+        row=queries.row[:n],
+        targets=_head(targets, n),
+        candidates=None if given is None else _head(given, n),
+    )
+
+
+def _head(lists: Ragged, n: int) -> Ragged:
+    return Ragged(lists.values[: int(lists.offsets[n])], lists.offsets[: n + 1])

@@ -1,0 +1,224 @@
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penchant.data import Histories, Requests
+from penchant.errors import ArgumentError, DataError
+from penchant.evaluation import evaluate
+from penchant.funnel import Funnel
+from penchant.protocols import Candidates
+
+
+def of(frame: pl.DataFrame, user: object) -> list[str]:
+    return frame.filter(pl.col("user") == user)["item"].to_list()
+
+
+def history(funnel: Funnel, user: str) -> list[str]:
+    log = funnel.data
+    u = int(log.users.vocabulary.index([user])[0])
+    return log.catalogue.vocabulary.ids(log.item[log.offsets[u] : log.offsets[u + 1]].numpy()).to_list()
+
+
+def test_lists_are_ranked_unseen_and_as_long_as_asked(funnel):
+    frame = funnel.recommend(users=["u2", "u9"], k=5)
+    assert frame.columns == ["user", "rank", "item", "score", "stage", "reason"]
+    for user in ("u2", "u9"):
+        mine = frame.filter(pl.col("user") == user)
+        assert mine["rank"].to_list() == [1, 2, 3, 4, 5]
+        assert mine["score"].is_sorted(descending=True)
+        assert not set(mine["item"]) & set(history(funnel, user))
+    assert set(frame["stage"]) == {"rank:DIN"}
+
+
+def test_the_answer_is_the_ranker_s_order_of_the_merged_candidates(funnel, models, split):
+    queries = split.test()
+    requests = queries.requests(0, 9, exclude_seen=True)
+    stages = funnel.stages(requests, 6)
+    assert list(stages) == ["retrieve:SASRec", "retrieve:EASE", "retrieve:Popularity", "merge", "rank:DIN"]
+    din = models["din"]
+    for b in range(9):
+        mine = requests.rows(torch.tensor([b]))
+        items = stages["merge"].item[b]
+        with torch.no_grad():
+            logits = din.score(din.encode_user(mine), items[None])[0].masked_fill(items == 0, -torch.inf)
+        best = logits.sort(descending=True, stable=True)
+        assert stages["rank:DIN"].item[b].tolist() == items[best.indices[:6]].tolist()
+        torch.testing.assert_close(stages["rank:DIN"].score[b], best.values[:6])
+
+
+def test_blend_zero_keeps_the_merged_order_and_one_is_the_ranker(models, split):
+    retrieve = [models["sasrec"], models["ease"]]
+    requests = split.test().requests(0, 20, exclude_seen=True)
+    flat = Funnel(retrieve=retrieve, rank=models["din"], data=split.log, candidates=12, blend=0.0)
+    stages = flat.stages(requests, 12)
+    assert torch.equal(stages["rank:DIN"].item, stages["merge"].item)
+    with pytest.raises(ArgumentError, match="blend"):
+        Funnel(retrieve=retrieve, data=split.log, blend=1.5)
+
+
+def test_a_user_nobody_knows_and_one_without_history_get_what_is_popular_and_are_told(funnel, models):
+    frame = funnel.recommend(users=["u2", "nobody"], k=4)
+    assert set(frame.filter(pl.col("user") == "nobody")["reason"]) == {"popular: user not in the log"}
+    frame = funnel.recommend(histories=[[], ["i5"]], k=4)
+    assert set(frame.filter(pl.col("user") == 0)["reason"]) == {"popular: no history"}
+    assert all(reason.startswith("found by") for reason in frame.filter(pl.col("user") == 1)["reason"])
+    only = Funnel(retrieve=[models["ease"], models["popular"]], data=funnel.data)
+    top = models["popular"].retrieve(
+        Requests(torch.tensor([1]), Histories(torch.tensor([0, 0]), torch.zeros(0, dtype=torch.int32)), torch.zeros(1)), 4
+    )
+    ids = funnel.data.catalogue.vocabulary.ids(top.item[0].numpy()).to_list()
+    assert of(only.recommend(users=["nobody"], k=4), "nobody") == ids
+
+
+def test_a_visitor_s_list_is_that_of_a_user_with_the_same_history(funnel, models):
+    # by models that read items only; DIN of this fixture and SASRec do
+    known = history(funnel, "u2")
+    assert of(funnel.recommend(users=["u2"], k=6), "u2") == of(funnel.recommend(histories=[known], k=6), 0)
+
+
+def test_events_are_added_to_what_is_known(funnel):
+    fresh = pl.DataFrame({"user": ["u2", "new", "u2"], "item": ["i5", "i6", "i7"]})
+    frame = funnel.recommend(events=fresh, k=5)
+    assert frame["user"].unique(maintain_order=True).to_list() == ["u2", "new"]
+    assert not {"i5", "i7"} & set(of(frame, "u2"))
+    longer = funnel.recommend(histories=[[*history(funnel, "u2"), "i5", "i7"]], k=5)
+    assert of(frame, "u2") == of(longer, 0)
+    assert of(frame, "new") == of(funnel.recommend(histories=[["i6"]], k=5), 0)
+
+
+def test_events_come_in_the_order_of_their_times(funnel):
+    events = pl.DataFrame({"user": ["a"] * 3, "item": ["i7", "i5", "i6"], "time": [30, 10, 20]})
+    dated = events.with_columns(pl.from_epoch("time"))
+    expected = of(funnel.recommend(histories=[["i5", "i6", "i7"]], k=5), 0)
+    assert of(funnel.recommend(events=events, k=5), "a") == expected
+    assert of(funnel.recommend(events=dated, k=5), "a") == expected
+
+
+def test_rules_deny_and_allow(funnel):
+    free = of(funnel.recommend(users=["u2"], k=5), "u2")
+    denied = of(funnel.recommend(users=["u2"], k=5, deny=free[:2]), "u2")
+    assert not set(free[:2]) & set(denied)
+    allowed = funnel.recommend(users=["u2"], k=5, available=free[:2] + ["never heard of"])
+    assert set(of(allowed, "u2")) == set(free[:2])
+    assert len(funnel.recommend(users=["u2"], k=5, available=[])) == 0
+
+
+@given(k=st.integers(1, 200), deny=st.sets(st.integers(2, 31)))
+def test_no_rule_is_ever_broken_whatever_is_asked(funnel, k, deny):
+    ids = [f"i{i}" for i in deny]
+    frame = funnel.recommend(users=["u3", "zz"], k=k, deny=ids)
+    for user, seen in (("u3", history(funnel, "u3")), ("zz", [])):
+        items = of(frame, user)
+        assert len(items) == len(set(items)) <= k
+        assert not set(items) & (set(ids) | set(seen))
+
+
+def test_k_above_the_catalogue_gives_all_there_is(funnel):
+    frame = funnel.recommend(users=["u2"], k=10_000, exclude_seen=False)
+    assert sorted(of(frame, "u2")) == sorted(funnel.data.catalogue.vocabulary.all_ids.to_list())
+
+
+def test_who_has_seen_everything_gets_nothing(funnel):
+    everything = funnel.data.catalogue.vocabulary.all_ids.to_list()
+    assert len(funnel.recommend(histories=[everything], k=5)) == 0
+
+
+def test_unknown_items_in_a_history_are_read_as_unknown(funnel):
+    frame = funnel.recommend(histories=[["i5", "from another world"]], k=5)
+    assert len(frame) == 5
+
+
+def test_explanations_are_of_the_history_and_similar_items_of_the_catalogue(funnel):
+    item = of(funnel.recommend(users=["u2"], k=1), "u2")[0]
+    said = funnel.explain(item, user="u2")
+    assert set(said["item"]) <= set(history(funnel, "u2"))
+    assert said["value"].abs().is_sorted(descending=True)
+    near = funnel.similar(["i5", "i6"], k=3)
+    assert near["similar"].len() == 6
+    assert not (near["item"] == near["similar"]).any()
+
+
+def test_a_moment_may_be_a_time_or_a_date(funnel):
+    at = int(funnel.data.time.max()) + 86_400
+    by_number = funnel.recommend(users=["u2"], at=at)
+    assert by_number.equals(funnel.recommend(users=["u2"], at=datetime.fromtimestamp(at, UTC)))
+
+
+def test_a_funnel_is_evaluated_as_any_retriever_and_shows_its_stages(funnel, models, split):
+    result = evaluate(funnel, split.test, against=[models["ease"]], bootstrap=50)
+    stages = result.systems[0].stages
+    assert list(stages)[-1] == "rank:DIN"
+    found = [next(iter(recall.values())) for recall in list(stages.values())]
+    assert found[3] >= found[4]  # no ranker finds what the merge lost
+    assert result.systems[0].reliability
+    assert result.systems[1].name == "EASE"
+
+
+class TestWrong:
+    def test_questions_without_a_user(self, funnel):
+        with pytest.raises(ArgumentError, match="users=, histories= or events="):
+            funnel.recommend()
+
+    def test_two_kinds_of_questions(self, funnel):
+        with pytest.raises(ArgumentError, match="histories"):
+            funnel.recommend(users=["u2"], histories=[["i5"]])
+
+    def test_a_name_instead_of_a_list(self, funnel):
+        with pytest.raises(ArgumentError, match=r"users=\['u2'\]"):
+            funnel.recommend(users="u2")
+        with pytest.raises(ArgumentError, match=r"histories\[0\]"):
+            funnel.recommend(histories=["i5"])
+
+    def test_k_below_one(self, funnel):
+        with pytest.raises(ArgumentError, match="k=0"):
+            funnel.recommend(users=["u2"], k=0)
+
+    def test_an_unknown_item(self, funnel):
+        with pytest.raises(ArgumentError, match="an item id of the log"):
+            funnel.explain("nothing", user="u2")
+        with pytest.raises(ArgumentError, match="an item id of the log"):
+            funnel.similar(["nothing"])
+
+    def test_events_without_columns_or_with_nulls(self, funnel):
+        with pytest.raises(DataError, match="column 'item' is missing"):
+            funnel.recommend(events=pl.DataFrame({"user": ["u2"], "items": ["i5"]}))
+        with pytest.raises(DataError, match="column 'user' is null in 1 row"):
+            funnel.recommend(events=pl.DataFrame({"user": ["u2", None], "item": ["i5", "i6"]}))
+
+    def test_dials_that_nobody_takes(self, funnel):
+        with pytest.raises(ArgumentError, match="dials that one of the retrievers takes"):
+            funnel.recommend(users=["u2"], dials=object())
+        with pytest.raises(ArgumentError, match="did you mean 'SASRec'"):
+            funnel.recommend(users=["u2"], dials={"SASRek": object()})
+
+    def test_stages_that_are_none(self, split, models):
+        with pytest.raises(ArgumentError, match="retrieve"):
+            Funnel(retrieve=[models["din"]], data=split.log)
+        with pytest.raises(ArgumentError, match="rank"):
+            Funnel(retrieve=[models["ease"]], rank=models["popular"], data=split.log)
+        with pytest.raises(ArgumentError, match="at least one retriever"):
+            Funnel(retrieve=[], data=split.log)
+
+
+def test_dials_reach_the_retriever_they_are_for(split, models):
+    class Dialled:
+        class Dials:
+            pass
+
+        def __init__(self) -> None:
+            self.got: list[object] = []
+
+        def retrieve(self, requests: Requests, k: int, dials: object = None) -> Candidates:
+            self.got.append(dials)
+            return models["popular"].retrieve(requests, k)
+
+    model, dials = Dialled(), Dialled.Dials()
+    funnel = Funnel(retrieve=[model, models["popular"]], data=split.log)
+    funnel.recommend(users=["u2"], dials=dials)
+    funnel.recommend(users=["u2"], dials={"Dialled": dials})
+    funnel.recommend(users=["u2"])
+    assert model.got == [dials, dials, None]
