@@ -2,6 +2,7 @@
 
 import polars as pl
 import torch
+from hypothesis import strategies as st
 from torch import Generator
 
 from penchant.data import Attributes, Categories, DataProfile, Interactions, Vocabulary, offsets_of
@@ -79,3 +80,22 @@ def random_log(
     outcome = [[float(torch.rand(1, generator=g) < 0.6) for _ in h] for h in histories] if labels else None
     genres = [[2 + i % 4] for i in range(items)]
     return log_of(histories, times=times, labels=outcome, items=items + 2, genres=genres)
+
+
+@st.composite
+def event_frames(draw: st.DrawFn, *, ties: bool = True) -> pl.DataFrame:
+    """Event tables with columns u, i, t: few users and items, so that repeats, duplicates and ties are frequent.
+
+    Without `ties` no two events share their second.
+    """
+    count = draw(st.integers(1, 40))
+    start = draw(st.sampled_from([0, 1_600_000_000]))
+    offsets = st.integers(0, 8 if ties else 10_000)
+    ids = st.integers(0, 5) | st.sampled_from([-3, 10**12])
+    return pl.DataFrame(
+        {
+            "u": draw(st.lists(ids, min_size=count, max_size=count)),
+            "i": draw(st.lists(ids, min_size=count, max_size=count)),
+            "t": draw(st.lists(offsets, min_size=count, max_size=count, unique=not ties)),
+        }
+    ).with_columns(pl.col("t") + start)

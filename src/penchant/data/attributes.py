@@ -33,7 +33,8 @@ class Categories:
         lengths = self.offsets.diff()
         rows = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         place = torch.arange(len(self.values)) - self.offsets[:-1][rows]
-        table = torch.zeros(len(lengths), max(1, int(lengths.max()) if len(lengths) else 1), dtype=torch.int64)
+        width = max(1, int(lengths.max()) if len(lengths) else 1)
+        table = torch.zeros(len(lengths), width, dtype=torch.int64)
         table[rows, place] = self.values.long()
         return table
 
@@ -64,7 +65,8 @@ class Attributes:
     def category(self, name: str) -> Categories:
         """The attribute `name`; ArgumentError names the nearest one where there is none."""
         if name not in self.categories:
-            raise ArgumentError("category", name, expected=f"a category of the store ({nearest(name, list(self.categories))})")
+            hint = nearest(name, list(self.categories))
+            raise ArgumentError("category", name, expected=f"a category of the store ({hint})")
         return self.categories[name]
 
     def titles(self, index: np.ndarray | list[int]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ class Features:
     def item_categories(self, name: str) -> tuple[Tensor, int]:
         """The table [V, M] of an item category (0 padding) and its number of labels, for an embedding."""
         if self.catalogue is None:
-            raise ArgumentError("categories", name, expected="features that come from a log with item attributes")
+            raise ArgumentError("categories", name, expected="features of a log with item attributes")
         categories = self.catalogue.category(name)
         return categories.padded, len(categories.labels)
 
@@ -90,15 +91,40 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.item)
 
+    def __repr__(self) -> str:
+        what = [f"{len(self):,} events", f"{self.profile.users:,} users", f"{self.profile.items:,} items"]
+        what += [
+            name for name, there in (("times", self.has_time), ("labels", self.label is not None)) if there
+        ]
+        return f"Interactions({', '.join([*what, *self.columns])})"
+
+    def save(self, path: str | Path) -> None:
+        """Writes the log as a folder that `open_log` opens in an instant; one that stands there is replaced.
+
+        Raises: StoreError if the folder holds something else, or the disk is full; it is as it was then.
+        """
+        from penchant.data.atomic import atomic_folder
+        from penchant.data.store import save_log  # which makes logs: it imports this module
+
+        with atomic_folder(path) as folder:
+            save_log(self, folder)
+
     @cached_property
     def features(self) -> Features:
         """What models may know: pass it to their constructors."""
         return Features(
-            items=len(self.catalogue), users=len(self.users), events=0 if self.events is None else len(self.events),
-            has_time=self.has_time, has_label=self.label is not None,
-            columns={n: Column(len(self.column_labels[n]) if n in self.column_labels else 0) for n in self.columns},
-            catalogue=self.catalogue, people=self.users,
-        )  # fmt: skip
+            items=len(self.catalogue),
+            users=len(self.users),
+            events=0 if self.events is None else len(self.events),
+            has_time=self.has_time,
+            has_label=self.label is not None,
+            columns={
+                name: Column(len(self.column_labels[name]) if name in self.column_labels else 0)
+                for name in self.columns
+            },
+            catalogue=self.catalogue,
+            people=self.users,
+        )
 
     def user_of(self, rows: Tensor) -> Tensor:
         """The user of each row, [n] int64."""
@@ -118,14 +144,16 @@ class Interactions:
     def column(self, name: str) -> Tensor:
         """A context column [N]; ArgumentError names the nearest one where there is none."""
         if name not in self.columns:
-            raise ArgumentError("column", name, expected=f"a column of the log ({nearest(name, list(self.columns))})")
+            hint = nearest(name, list(self.columns))
+            raise ArgumentError("column", name, expected=f"a column of the log ({hint})")
         return self.columns[name]
 
     def histories(self, starts: Tensor, ends: Tensor, rows: Tensor | None = None) -> Histories:
         """The events at positions `starts[b]:ends[b]` of every b as histories.
 
         Args:
-            starts, ends: [B] int64 positions in the log, or in `rows` where it is given.
+            starts: [B] int64 positions in the log, or in `rows` where it is given.
+            ends: [B] likewise, exclusive.
             rows: the rows that a history may use; None for all.
         """
         lengths = ends - starts

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class DataProfile:
         repeats: events whose user had the item before.
         positives: share of events with label 1; None without labels.
         events: events by type.
-        history: quantiles of the number of events a user, by name ("min", "p25", "median", "p75", "max", "mean").
+        history: quantiles of the number of events a user, by name ("min", "p25", "median", "p75", "max",
+            "mean").
         popularity: share of events on the most popular items, by name ("top 1%", "top 10%").
         unknown_items, unknown_users: ids in the attribute tables that have no event.
         notes: what a reader should know, in words.
@@ -53,3 +57,97 @@ class DataProfile:
     def as_dict(self) -> dict[str, Any]:
         """The profile as JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataProfile":
+        """What `as_dict` gave."""
+        more: dict[str, Any] = dict(values) | {"notes": tuple(values["notes"])}
+        return cls(**more)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The profile as a table for people: a name and a value a row, without what does not apply."""
+        rows = [
+            ("source", self.source),
+            ("events", f"{self.kept:,} of {self.read:,} rows"),
+            *((f"dropped: {reason}", f"{count:,}") for reason, count in self.dropped.items()),
+            ("users", f"{self.users:,}"),
+            ("items", f"{self.items:,}"),
+        ]
+        if self.first is not None and self.last is not None:
+            rows += [
+                ("times", f"{_moment(self.first)} to {_moment(self.last)} UTC"),
+                ("time read as", self.time_unit),
+            ]
+            rows.append(("share their second", f"{self.tied:,} events, in {self._tie_words()}"))
+        else:
+            rows.append(("times", "none: events stand in file order"))
+        rows.append(("repeats", f"{self.repeats:,} events"))
+        if self.positives is not None:
+            rows.append(("positives", f"{self.positives:.1%}"))
+        rows += [(f"events: {name}", f"{count:,}") for name, count in self.events.items()]
+        if self.history:
+            rows.append(
+                ("events a user", ", ".join(f"{name} {value:,.6g}" for name, value in self.history.items()))
+            )
+        rows += [
+            (f"events on the {name} of items", f"{share:.1%}") for name, share in self.popularity.items()
+        ]
+        if self.unknown_items:
+            rows.append(("items without an event", f"{self.unknown_items:,}"))
+        if self.unknown_users:
+            rows.append(("users without an event", f"{self.unknown_users:,}"))
+        return [*rows, *(("note", note) for note in self.notes)]
+
+    def _tie_words(self) -> str:
+        return "file order" if self.tie_order == "file" else "an order drawn by a seeded hash"
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a log itself says of its profile; the fields are those of `DataProfile`."""
+
+    users: int
+    items: int
+    tied: int
+    repeats: int
+    history: Mapping[str, float]
+    popularity: Mapping[str, float]
+
+
+def measure(user: np.ndarray, item: np.ndarray, seconds: np.ndarray | None, lengths: np.ndarray) -> Measured:
+    """Counts what a profile tells.
+
+    Args:
+        user: [N] indices, ascending.
+        item: [N] indices.
+        seconds: [N] times within each user ascending, or None.
+        lengths: [U] events a user.
+    """
+    counts = np.bincount(item)
+    counts = np.sort(counts[counts > 0])[::-1]
+    active = lengths[lengths > 0]
+    tied = 0
+    if seconds is not None:
+        tied = int(np.count_nonzero((seconds[1:] == seconds[:-1]) & (user[1:] == user[:-1])))
+    pairs = (user.astype(np.int64) << 32) | item
+    pairs.sort()  # two passes beat a hash table
+    names = ("min", "p25", "median", "p75", "max")
+    quantiles = np.quantile(active, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    top = {f"top {percent}%": -(-len(counts) * percent // 100) for percent in (1, 10)}
+    return Measured(
+        users=len(active),
+        items=len(counts),
+        tied=tied,
+        repeats=int(np.count_nonzero(pairs[1:] == pairs[:-1])),
+        history=dict(zip(names, quantiles, strict=True)) | {"mean": float(active.mean())},
+        popularity={name: float(counts[:n].sum() / len(item)) for name, n in top.items()},
+    )

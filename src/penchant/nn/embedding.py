@@ -70,6 +70,6 @@ class CategoryTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """[..., D] of `items` [...]."""
-        labels = self.table.index_select(0, items.reshape(-1)).view(*items.shape, -1)  # [..., M]
+        labels = self.table.index_select(0, items.reshape(-1)).view(*items.shape, self.table.shape[1])  # [..., M]
         vectors = F.embedding(labels, self.weight, padding_idx=0)  # [..., M, D]
         return vectors.sum(-2) / (labels > 0).sum(-1, keepdim=True).clamp(min=1)

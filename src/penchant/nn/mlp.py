@@ -23,7 +23,7 @@ def linear(inputs: int, outputs: int, *, generator: Generator) -> nn.Linear:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of rows [n, width]; a training batch of one row, without spread, uses running ones."""
+    """Batch normalisation of rows [n, width]; a lone row, which has no spread, by running statistics."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, width]."""
@@ -34,7 +34,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 class Dice(nn.Module):
-    """A PReLU whose bend follows the data: y = x (a + (1 - a) p), p = sigmoid((x - E[x]) / sqrt(Var[x] + eps)).
+    """A PReLU whose bend follows the data: x (a + (1 - a) p), p = sigmoid((x - E[x]) / sqrt(Var[x] + eps)).
 
     Args:
         width: units, each with a slope `a` of its own, 0 to begin with.
@@ -85,11 +85,12 @@ class Dice(nn.Module):
 
 
 class _DiceLinear(torch.autograd.Function):
-    """Dice with batch statistics, then Linear: W (x m) + b, m = a + (1 - a) p, p = sigmoid(z), z = (x - E) / S.
+    """Dice with batch statistics, then Linear.
 
-    Only x is kept. Both passes go through it in blocks that stay in cache, so no second tensor of its size is
-    made but its gradient. With g the gradient of x m, that of z is d = (1 - a) g x p (1 - p); the way from z to
-    x is that of batch normalisation, (d - mean(d) - z mean(d z)) / S.
+    W (x m) + b with m = a + (1 - a) p, p = sigmoid(z), z = (x - E) / S. Only x is kept: both passes go
+    through it in blocks that stay in cache, so no second tensor of its size is made but its gradient. With g
+    the gradient of x m, that of z is d = (1 - a) g x p (1 - p); the way from z to x is that of batch
+    normalisation, (d - mean(d) - z mean(d z)) / S.
     """
 
     @staticmethod
@@ -170,12 +171,8 @@ class Tail(nn.Module):
         """[n, widths[-1]]."""
         for bend, layer in zip(self.activations, self.layers, strict=True):
             assert isinstance(layer, nn.Linear)
-            if (
-                isinstance(bend, Dice)
-                and bend.coupled(x)
-                and not self.dropout
-                and x.dtype == layer.weight.dtype
-            ):
+            whole = x.dtype == layer.weight.dtype  # else autocast narrowed it: statistics want float32
+            if isinstance(bend, Dice) and bend.coupled(x) and whole and not self.dropout:
                 x = cast("Tensor", _DiceLinear.apply(x, bend, bend.slope, layer.weight, layer.bias))
             else:
                 x = layer(F.dropout(bend(x), self.dropout, self.training))
@@ -197,8 +194,8 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, *, activation: Activation, dropout: float = 0.0,
-        generator: Generator,
+        self, inputs: int, hidden: Sequence[int], outputs: int, *, activation: Activation,
+        dropout: float = 0.0, generator: Generator,
     ) -> None:  # fmt: skip
         super().__init__()
         widths = [*hidden, outputs]

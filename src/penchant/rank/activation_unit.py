@@ -65,13 +65,11 @@ class ActivationUnit(nn.Module):
             shares: of them, [T, H].
             owner: the user of each event, [T] int64.
             candidates: [B, C, W].
-            present: [B, C] bool where some candidates are absent: they touch no statistics, their relevance is 0.
+            present: [B, C] bool where some candidates are absent: these touch no statistics and get 0.
         """
         of_candidate, _, of_product = self.parts()
         base = F.linear(candidates, of_candidate, self.first.bias)  # [B, C, H]
-        cells = cast(
-            "Tensor", _Cells.apply(events, shares, owner, candidates, base, of_product)
-        )  # [T * C, H]
+        cells = cast("Tensor", _Cells.apply(events, shares, owner, candidates, base, of_product))
         shape = len(events), candidates.shape[1]
         if present is None:
             return self.tail(cells).view(shape)
@@ -81,7 +79,7 @@ class ActivationUnit(nn.Module):
 
 
 class _Cells(torch.autograd.Function):
-    """The first layer of all cells, events [T] by candidates [C]: base + share + Wd (v * h), as rows [T * C, H].
+    """The first layer of all cells, events [T] by candidates [C]: base + share + Wd (v * h), rows [T * C, H].
 
     In blocks that stay in cache; neither the products nor the gathered rows of candidates are kept.
     """
@@ -98,9 +96,8 @@ class _Cells(torch.autograd.Function):
     ) -> Tensor:
         choices = candidates.shape[1]
         out = events.new_empty(len(events) * choices, len(weight))
-        flat = candidates.flatten(1), base.flatten(1)
         for a, b in _blocks(events, choices):
-            v, here = (rows.index_select(0, owner[a:b]).view(b - a, choices, -1) for rows in flat)
+            v, here = (rows.index_select(0, owner[a:b]) for rows in (candidates, base))
             here.add_(shares[a:b].unsqueeze(1))
             v.mul_(events[a:b].unsqueeze(1))
             torch.addmm(here.flatten(0, 1), v.flatten(0, 1), weight.t(), out=out[a * choices : b * choices])
@@ -131,8 +128,8 @@ class _Cells(torch.autograd.Function):
             d_product = (g_cells @ weight).view_as(v)
             torch.sum(v.mul_(d_product), 1, out=d_events[a:b])
             d_candidates.index_add_(0, some, d_product.mul_(h).flatten(1))
-        shape = len(candidates), choices, -1
-        return d_events, d_shares, None, d_candidates.view(shape), d_base.view(shape), d_weight
+        d_base = d_base.view(len(candidates), choices, width)
+        return d_events, d_shares, None, d_candidates.view_as(candidates), d_base, d_weight
 
 
 def _blocks(events: Tensor, choices: int) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The ranker that reads no history: logistic regression, factorisation machine, network; any may be left out."""
+"""The ranker that reads no history: logistic regression, factorisation machine, network, or some of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -55,7 +55,7 @@ class NoHistory(nn.Module):
         seed: the initial weights depend on this and on nothing else.
 
     Shapes: B requests, C candidates.
-    Raises: ArgumentError for a size below 1, an unknown choice, a column that the store lacks, or no part left.
+    Raises: ArgumentError for a size below 1, an unknown choice, a column that the store lacks, or no part.
     Source: Guo et al. 2017 (DeepFM); Rendle 2010 (FM), lemma 3.1.
     """
 

@@ -60,8 +60,9 @@ class DIN(nn.Module):
         normalise: "none": the weights of events as they come, so that a strong interest stays strong (the
             paper); "softmax", of weights / sqrt(W) (the authors' code); "sigmoid".
         difference: whether the activation unit reads v - h (the authors' code) beside v, h and v * h.
-        head_inputs: what the head reads beside user and context, of the candidate v, the pooled history u and
-            its plain sum s: "paper" [u, v]; "product" [u, v, u * v]; "reference" [u, v, s, v * s] (DIEN's code).
+        head_inputs: what the head reads beside user and context, of the candidate v, the pooled history u
+            and its plain sum s: "paper" [u, v]; "product" [u, v, u * v]; "reference" [u, v, s, v * s], as
+            DIEN's code does.
         activation: of activation unit and head.
         batch_norm: whether the inputs of the head are normalised.
         dropout: in the head.
@@ -142,9 +143,8 @@ class DIN(nn.Module):
     def _score(self, state: State, items: Tensor) -> Tensor:
         candidates, present = self.items(items).flatten(-2), present_of(items)  # [B, C, W]
         weights = self._weights(state, candidates, present)  # [T, C]
-        pooled = _sums(
-            weights.unsqueeze(-1) * state.events.unsqueeze(1), state.owner, len(items)
-        )  # [B, C, W]
+        weighted = weights.unsqueeze(-1) * state.events.unsqueeze(1)  # [T, C, W]
+        pooled = _sums(weighted, state.owner, len(items))  # [B, C, W]
         return self._logits(state, candidates, pooled, present)
 
     def _weights(self, state: State, candidates: Tensor, present: Tensor | None) -> Tensor:

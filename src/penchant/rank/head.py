@@ -24,8 +24,8 @@ class Head(nn.Module):
         generator: what the weights are drawn from.
 
     Shapes: [B, C, inputs] to logits [B, C].
-    Source: the code of Zhou et al. 2019 (DIEN), script/model.py: 200 and 80 units, there with two softmax outputs
-        (the same function as one logit) and a normalisation that never learnt its statistics; ours does.
+    Source: the code of Zhou et al. 2019 (DIEN), script/model.py: 200 and 80 units, there with two softmax
+        outputs (the same function as one logit) and a normalisation that never learnt its statistics.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """What a ranker reads: items, users, context and the columns of history events, each as fields of one width.
 
 A field is one vector of D numbers for one thing known: an id, a category (of several labels the mean), a
-number. Candidate and history read items through the same tables. Side by side (`flatten(-2)`) the fields feed a
-network, one by one a factorisation machine, and at width 1 their sum is a logistic regression.
+number. Candidate and history read items through the same tables. Side by side (`flatten(-2)`) the fields feed
+a network, one by one a factorisation machine, and at width 1 their sum is a logistic regression.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

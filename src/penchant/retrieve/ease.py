@@ -18,6 +18,7 @@ from penchant.retrieve.search import best, fitting, others
 
 LARGEST = 30_000
 _USERS = 1024  # users a block of the Gram matrix
+_FACTORED = 2  # this many times fewer users than items: their side is the cheaper one
 
 
 class EASE(nn.Module):
@@ -34,7 +35,9 @@ class EASE(nn.Module):
     Raises: ArgumentError if `l2` is not above 0 or if there are more than 30,000 items (the weights are V x
         V, their solution takes V^3 operations).
     Source: Steck 2019, equation 8: B = I - P diag(1 / diag P), P = (X'X + l2 I)^-1. Solved in float64, since
-        the condition of X'X grows with the number of users; kept in float32.
+        the condition of X'X grows with the number of users; kept in float32. With far fewer users than items
+        the same P is (I - F'F) / l2 with F = L'X and LL' = (XX' + l2 I)^-1 (the Woodbury identity, ours): U x U
+        is solved instead of V x V, and F' [V, U] is kept instead of B [V, V].
     """
 
     weight: Tensor
@@ -53,46 +56,50 @@ class EASE(nn.Module):
             )
         self.l2 = l2
         self.provenance: dict[str, Any] = {}
-        self.register_buffer(
-            "weight", torch.zeros(features.items, features.items)
-        )  # [V, V]: from row to column
+        self._factored = features.users < features.items / _FACTORED
+        # B, from row to column; or F', whose rows are items and whose columns are users
+        columns = features.users if self._factored else features.items
+        self.register_buffer("weight", torch.zeros(features.items, columns))
         self.register_buffer("known", torch.zeros(features.items, dtype=torch.bool))
 
     def solve(self, split: Split) -> None:
         """Solve for the weights on the training positives of `split`."""
         rows, size = split.train.targets, len(self.known)
         pairs = torch.unique(split.log.user_of(rows) * size + split.log.item.index_select(0, rows))
-        gram = _gram(pairs // size, pairs % size, size)
-        self.known.copy_(gram.diagonal() > 0)
+        users, items = pairs // size, pairs % size
+        self.known.zero_()
+        self.known[items] = True
+        solve = self._factor if self._factored else self._weights
+        self.weight.copy_(solve(users, items))
+        self.provenance = counted_rows(split, rows)
+
+    def _weights(self, users: Tensor, items: Tensor) -> Tensor:
+        """B [V, V]."""
+        gram = _gram(users, items, len(self.known))
         gram.diagonal().add_(self.l2)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))  # P
         weight = inverse / -inverse.diagonal()
-        weight.fill_diagonal_(0.0)
-        self.weight.copy_(weight)
-        self.provenance = counted_rows(split, rows)
+        return weight.fill_diagonal_(0.0)
+
+    def _factor(self, users: Tensor, items: Tensor) -> Tensor:
+        """F' [V, U]."""
+        chosen = torch.zeros(self.weight.shape, dtype=torch.float64)  # X'
+        chosen[items, users] = 1.0
+        gram = chosen.T @ chosen
+        gram.diagonal().add_(self.l2)
+        return chosen @ torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(gram)))
 
     def retrieve(self, requests: Requests, k: int, dials: None = None) -> Candidates:
         """The best k items for each request."""
         items, counts, offsets = self._history(requests)
-        total = F.embedding_bag(
-            offsets.new_zeros(len(items)),
-            counts.new_ones(1, 1),
-            offsets[:-1],
-            mode="sum",
-            per_sample_weights=counts,
-        )
+        owner = requests.histories.items.owner
+        total = counts.new_zeros(len(requests)).index_add_(0, owner, counts)
         bounds = offsets.tolist()
 
         def score(begin: int, stop: int) -> Tensor:
             rows = slice(bounds[begin], bounds[stop])
-            scores = F.embedding_bag(
-                items[rows],
-                self.weight,
-                offsets[begin:stop] - bounds[begin],
-                mode="sum",
-                per_sample_weights=counts[rows],
-            )
-            return scores.masked_fill_(total[begin:stop] == 0, -torch.inf)
+            scores = self._sums(items[rows], counts[rows], offsets[begin : stop + 1] - bounds[begin])
+            return scores.masked_fill_((total[begin:stop] == 0).unsqueeze(1), -torch.inf)
 
         size = len(self.known)
         return best(score, size, requests, k, known=self.known, chunk=fitting(size, self.known.device))
@@ -102,7 +109,8 @@ class EASE(nn.Module):
 
         def score(begin: int, stop: int) -> Tensor:
             mine = items[begin:stop]
-            scores = self.weight.index_select(0, mine)
+            offsets = torch.arange(len(mine) + 1, device=mine.device)
+            scores = self._sums(mine, self.weight.new_ones(len(mine)), offsets)
             return scores.masked_fill_(~self.known.index_select(0, mine).unsqueeze(1), -torch.inf)
 
         size = len(self.known)
@@ -112,9 +120,26 @@ class EASE(nn.Module):
         """What each history event adds to the score of one item a request, items [B]."""
         history, counts, offsets = self._history(requests)
         asked = torch.repeat_interleave(items, offsets.diff(), output_size=len(history))
-        value = self.weight[history, asked] * counts
+        value = self._between(history, asked) * counts
         bounds = offsets.tolist()
         return [Contribution(history[a:b], value[a:b], "added to the score") for a, b in pairwise(bounds)]
+
+    def _sums(self, items: Tensor, counts: Tensor, offsets: Tensor) -> Tensor:
+        """Sums [b, V] of count times weight from the items of each list to every item."""
+        if not self._factored:
+            return _bag(items, self.weight, offsets, counts)
+        squares = self.weight.square().sum(1)  # diag(F'F); l2 P_jj = 1 less it
+        found = _bag(items, self.weight, offsets, counts) @ self.weight.T
+        owner = torch.repeat_interleave(offsets.diff(), output_size=len(items))
+        found.index_put_((owner, items), -counts * squares[items], accumulate=True)  # no weight to itself
+        return found.div_(1 - squares)
+
+    def _between(self, one: Tensor, other: Tensor) -> Tensor:
+        """The weight from each item of `one` [n] to that of `other` [n]."""
+        if not self._factored:
+            return self.weight[one, other]
+        left, right = self.weight[one], self.weight[other]
+        return ((left * right).sum(1) / (1 - right.square().sum(1))).masked_fill(one == other, 0.0)
 
     def _history(self, requests: Requests) -> tuple[Tensor, Tensor, Tensor]:
         """Items [T], 1 where one counts (known, positive, not there before), else 0 [T], and offsets."""
@@ -128,6 +153,10 @@ class EASE(nn.Module):
         if "label" in histories.columns:
             counts &= _any_positive(keys, histories.columns["label"] > 0.5)
         return items, counts.to(self.weight.dtype), histories.offsets
+
+
+def _bag(items: Tensor, table: Tensor, offsets: Tensor, counts: Tensor) -> Tensor:
+    return F.embedding_bag(items, table, offsets[:-1], mode="sum", per_sample_weights=counts)
 
 
 def _any_positive(keys: Tensor, positive: Tensor) -> Tensor:

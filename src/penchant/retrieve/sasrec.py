@@ -165,7 +165,7 @@ class SASRec(nn.Module):
         states, target = gather_once(states, keep), target.index_select(0, keep)
         weight, extra = batch.weight.index_select(0, row), batch.extra
         if self._learns == "softmax":
-            floor = torch.zeros(len(known), device=known.device).masked_fill_(~known, -torch.inf)
+            floor = states.new_zeros(len(known)).masked_fill_(~known, -torch.inf)
             total = softmax_loss(states, self.item_vectors(), target, weight, bias=floor)
         elif self._learns == "sampled":
             drawn, log_q = extra["negatives"], extra["log_q"]

@@ -92,7 +92,8 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._draws:  # else it would write an empty line
+            self._bar.stop()
 
     def say(self, line: str) -> None:
         """A line that stays."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from penchant.errors import TrainingError
@@ -24,32 +23,33 @@ def first_bad(tensors: Iterable[tuple[str, Tensor | None]]) -> str | None:
     return next((name for name, tensor in tensors if tensor is not None and not finite(tensor)), None)
 
 
-def explain(model: nn.Module, parts: Mapping[str, Tensor], where: str) -> TrainingError:
-    """What went wrong in a step whose loss or gradient is not finite; nothing was updated.
+def explain(
+    model: nn.Module, whole: Mapping[str, Tensor], parts: Mapping[str, Tensor], where: str
+) -> TrainingError:
+    """What went wrong in a step whose loss or gradient is not finite; no weight was updated.
 
     Args:
         model: after the backward pass.
-        parts: the loss by part, the whole ("loss") last.
+        whole: what the loss is made of: its sum, weight and penalty.
+        parts: its parts by name.
         where: which step.
     """
-    # a part that nobody was to see (weight 0) may be nan of itself, so parts count only where the loss is bad
-    bad_loss = not finite(parts["loss"])
-    part = first_bad(parts.items()) if bad_loss else None
+    # a part may be nan by right (the mean of nothing), so parts are at fault only where the whole is bad
+    bad = first_bad(whole.items())
+    part = first_bad(parts.items()) if bad else None
     gradient = first_bad((name, p.grad) for name, p in model.named_parameters())
     parameter = first_bad(model.named_parameters())
     if part is not None:
-        what = (
-            f"the loss part {part!r} is {_shown(parts[part])}"
-            if part != "loss"
-            else f"the loss is {_shown(parts[part])}"
-        )
+        what = f"the loss part {part!r} is {_shown(parts[part])}"
+    elif bad is not None:
+        what = f"the {bad} of the loss is {_shown(whole[bad])}"
     elif gradient is not None:
         what = f"the gradient of {gradient!r} holds a number that is not finite"
     else:
         what = "the gradients are too large to be measured"
     if parameter is not None:
         what += f"; the parameter {parameter!r} was not finite before this step"
-    return TrainingError(f"{where}: {what}. Nothing was updated.\n  Fix: {_FIX}.")
+    return TrainingError(f"{where}: {what}. No weight was updated.\n  Fix: {_FIX}.")
 
 
 def check_parameters(model: nn.Module, where: str) -> None:

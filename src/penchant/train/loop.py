@@ -171,7 +171,7 @@ class Loop:
         loss = summed / max(weighed, torch.finfo(torch.float32).tiny) + penalised
         if not (math.isfinite(loss) and math.isfinite(size)):
             where = f"epoch {run.state.epoch + 1}, step {run.state.step + 1}"
-            raise explain(run.model, {**parts, "sum": total, "weight": weight, "penalty": penalty}, where)
+            raise explain(run.model, {"sum": total, "weight": weight, "penalty": penalty}, parts, where)
         run.optimiser.step()
         examples = float(len(batch) * fabric.world_size)
         seen = {"sum": summed, "weight": weighed, "penalty": penalised, "steps": 1.0, "examples": examples}

@@ -202,6 +202,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
     norm = nn.utils.get_total_norm(dense)
     if 0 < max_norm < float("inf"):
         scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)  # torch's rule, clip_grad_norm_
+        scale = scale.where(norm.isfinite(), 1.0)  # else one bad gradient would spoil all, and none be found
         for grad in dense:
             grad.mul_(scale)
     return norm

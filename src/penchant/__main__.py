@@ -1,0 +1,7 @@
+"""`python -m penchant` is `penchant`."""
+
+import sys
+
+from penchant.cli import main
+
+sys.exit(main())

@@ -1,0 +1,176 @@
+"""The command line: a table of commands, each imported only when it is called."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+from penchant.cli import arguments
+from penchant.errors import PenchantError, TrustError, nearest
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+FINE, BROKEN, BAD, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """\
+first steps:
+  penchant demo                 see all of it on a real log, in minutes
+  penchant COMMAND --help       what a command does, with an example that runs
+
+exit codes:
+  0 fine, 1 something broke (disk full, a bug), 2 bad usage or bad input, 130 interrupted by Ctrl-C
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `penchant`.
+
+    Attributes:
+        module: whose `function(options) -> None` does the work; imported when the command runs, not before.
+        function: its name.
+        line: what the command does, in one line.
+        arguments: adds the command's arguments to a parser; must import nothing heavy.
+    """
+
+    module: str
+    function: str
+    line: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+
+
+COMMANDS = {
+    "demo": Command(
+        "penchant.cli.demo",
+        "run",
+        "a real log to a trained, evaluated, saved, queried recommender",
+        arguments.demo,
+    ),
+    "import": Command(
+        "penchant.cli.data", "import_", "an event table to a store that opens at once", arguments.import_
+    ),
+    "profile": Command(
+        "penchant.cli.data", "profile", "what a log holds, and what is odd about it", arguments.profile
+    ),
+    "train": Command(
+        "penchant.cli.train", "run", "a recipe to a bundle, its figures and a report", arguments.train
+    ),
+    "evaluate": Command(
+        "penchant.cli.evaluate", "run", "how good a saved bundle is on held-out events", arguments.evaluate
+    ),
+    "recommend": Command(
+        "penchant.cli.recommend", "run", "lists for users, with reasons", arguments.recommend
+    ),
+}
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help in two columns, the text as wide as the terminal but no wider than reads well."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=min(shutil.get_terminal_size().columns, 110) - 2)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that names the nearest option where one is unknown, and shows no usage dump with an error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD, f"{self.prog}: {message}\n  See: {self.prog} --help\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Says `message` where it belongs and ends."""
+        (sys.stderr if status else sys.stdout).write(message or "")
+        sys.exit(status)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: what stands behind `penchant`; the process's own arguments by default.
+
+    Returns: the exit code: 0 fine, 1 broken, 2 bad usage or input, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _options(words)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    command = COMMANDS[options.command]
+    try:
+        getattr(import_module(command.module), command.function)(options)
+    except KeyboardInterrupt:
+        return _told("interrupted; the same command goes on from its last checkpoint", INTERRUPTED)
+    except BrokenPipeError:  # the reader (head, less) has seen enough; the interpreter must not flush again
+        sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
+        return FINE
+    except PenchantError as error:
+        if options.debug:
+            raise
+        hint = (
+            [f"  On the command line: --trust {error.path.split('.')[0]}"]
+            if isinstance(error, TrustError)
+            else []
+        )
+        return _told("\n".join([str(error), *hint, *getattr(error, "__notes__", [])]), BAD)
+    except OSError as error:
+        if options.debug:
+            raise
+        named = isinstance(
+            error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError
+        )
+        return _told(
+            f"{error.filename or 'input or output'}: {error.strerror or error}", BAD if named else BROKEN
+        )
+    return FINE
+
+
+def _told(message: str, code: int) -> int:
+    sys.stderr.write(f"penchant: {message}\n")
+    return code
+
+
+def _options(words: list[str]) -> argparse.Namespace:
+    """The command and its options; SystemExit where argparse ends the run itself."""
+    if not words or words[0].startswith("-"):
+        _top(words)
+    name, *rest = words
+    if name not in COMMANDS:
+        _parser("penchant").error(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
+    parser = _parser(f"penchant {name}")
+    COMMANDS[name].arguments(parser)
+    arguments.common(parser)
+    options, unknown = parser.parse_known_args(rest, argparse.Namespace(command=name))
+    if unknown:
+        word = unknown[0].split("=")[0]
+        known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+        parser.error(
+            f"unknown argument {word!r}" + (f": {nearest(word, known)}" if word.startswith("--") else "")
+        )
+    return options
+
+
+def _parser(prog: str) -> _Parser:
+    return _Parser(prog=prog, allow_abbrev=False, formatter_class=_Help)
+
+
+def _top(words: list[str]) -> NoReturn:
+    """What `penchant` answers without a command."""
+    parser = _parser("penchant")
+    parser.usage = "penchant COMMAND [options]"
+    wide = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{wide}}  {command.line}" for name, command in COMMANDS.items())
+    parser.description = (
+        f"From an event log to a trained, evaluated, saved recommender.\n\ncommands:\n{lines}"
+    )
+    parser.epilog = _EPILOG
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    if parser.parse_args(words).version:
+        from importlib.metadata import version  # slow, and needed here only
+
+        parser.exit(FINE, f"penchant {version('penchant')}\n")
+    parser.print_help()
+    parser.exit(FINE)

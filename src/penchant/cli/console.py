@@ -1,0 +1,181 @@
+"""What people and programs read: words and tables on a console, JSON for machines."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from penchant.data.atomic import atomic_file
+
+_WIDTH = 120  # where nobody says how wide the reader's screen is (a file, a pipe)
+
+
+class Screen:
+    """Where a command writes: results to stdout, messages beside them; with `--json` only JSON to stdout.
+
+    Args:
+        options: the command's options, of which `json` and `quiet` are read.
+
+    NO_COLOR and the width of the terminal are respected (by Rich).
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.json, self.quiet = bool(options.json), bool(options.quiet)
+        self._out = _console(stderr=self.json)
+        self._error = _console(stderr=True)
+        warnings.showwarning = self._warn  # one line, without the source code of the library
+        log = logging.getLogger("penchant")
+        log.handlers, log.propagate = [_Handler(self)], False
+        log.setLevel(logging.ERROR if self.quiet else logging.INFO)
+
+    @property
+    def messages(self) -> Console:
+        """Where messages and progress go."""
+        return self._error
+
+    @property
+    def progress(self) -> bool:
+        """Whether to show progress bars (on stderr)."""
+        return not self.quiet
+
+    def say(self, *words: str) -> None:
+        """A message on the way to a result; nothing with `--quiet`."""
+        if not self.quiet:
+            self._out.print(Text("\n".join(words)), soft_wrap=True)
+
+    def title(self, words: str) -> None:
+        """A heading."""
+        if not self.quiet:
+            self._out.print()
+            self._out.print(Text(words, style="bold"), soft_wrap=True)
+
+    def warn(self, words: str) -> None:
+        """What the reader should know or change, on stderr."""
+        self._error.print(Text("note: ", style="yellow") + Text(words), soft_wrap=True)
+
+    def table(
+        self,
+        rows: Sequence[Sequence[object]],
+        head: Sequence[str],
+        *,
+        title: str | None = None,
+        dim: Sequence[int] = (),
+    ) -> None:
+        """Rows under column names; numbers stand right; rows numbered in `dim` step back."""
+        if self.json:
+            return
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+        )
+        for place, name in enumerate(head):
+            numeric = bool(rows) and all(
+                isinstance(row[place], int | float) or _figure(row[place]) for row in rows
+            )
+            table.add_column(
+                Text(name), justify="right" if numeric else "left", header_style="dim", overflow="fold"
+            )
+        for number, row in enumerate(rows):
+            table.add_row(*(Text(cell(value)) for value in row), style="dim" if number in dim else None)
+        self._out.print(table)
+
+    def frame(self, frame: pl.DataFrame, *, title: str | None = None) -> None:
+        """A Polars frame as a table."""
+        self.table(frame.rows(), frame.columns, title=title)
+
+    def answer(self, value: object) -> None:
+        """The result for programs: one JSON document on stdout, with `--json` only."""
+        if self.json:
+            sys.stdout.write(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            sys.stdout.flush()
+
+    def _warn(self, message: Warning | str, *_: object, **__: object) -> None:
+        self.warn(str(message))
+
+
+class _Handler(logging.Handler):
+    """What the library logs, as messages on stderr."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Says a record: lines of progress plainly, what asks for attention with a mark."""
+        words = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self._screen.warn(words)
+        else:
+            self._screen.messages.print(Text(f"  {words}", style="dim"), soft_wrap=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    there = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if there else _WIDTH)
+
+
+def _figure(value: object) -> bool:
+    return isinstance(value, str) and value[:1] in "+-.0123456789" and value[-1:] in "0123456789%]"
+
+
+def cell(value: object) -> str:
+    """A value as people read it: 1,234 and .0567 and 2004-03-01."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    if isinstance(value, Sequence):
+        return ", ".join(map(cell, value))
+    return str(value)
+
+
+def moment(seconds: int | None) -> str:
+    """Seconds UTC as a date."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON's own types; what is not finite becomes null, as JSON has no word for it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, pl.DataFrame):
+        return plain(value.to_dicts())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, date | Path):
+        return str(value)
+    if isinstance(value, Sequence | np.ndarray | set | frozenset):
+        return [plain(inner) for inner in value]
+    return str(value)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes `value` as JSON, whole or not at all."""
+    with atomic_file(path) as fresh:
+        fresh.write_text(
+            json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )

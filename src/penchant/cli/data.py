@@ -1,0 +1,113 @@
+"""`penchant import` and `penchant profile`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from penchant.cli.console import Screen, moment
+from penchant.cli.recipe import column, rule
+from penchant.data.events import items, read_events, users
+from penchant.data.interactions import Interactions
+from penchant.data.profile import DataProfile
+from penchant.data.store import open_log
+from penchant.errors import ArgumentError
+
+
+def import_(options: argparse.Namespace) -> None:
+    """Writes the store of an event table."""
+    screen = Screen(options)
+    log = read(options)
+    log.save(options.out)
+    show_profile(log.profile, screen)
+    screen.say(
+        "",
+        f"written: {options.out}/",
+        f"next: penchant profile {options.out}, or `data: {options.out}` in a recipe",
+    )
+    screen.answer({"store": options.out, "profile": log.profile.as_dict()})
+
+
+def profile(options: argparse.Namespace) -> None:
+    """Prints the profile of a store or an event table."""
+    screen = Screen(options)
+    if Path(options.source).is_dir():
+        log = open_log(options.source)
+    else:
+        for name in ("user", "item"):
+            if getattr(options, name) is None:
+                raise ArgumentError(
+                    f"--{name}", None, expected="a column name, as LOG is not the folder of a store"
+                )
+        log = read(options)
+    show_profile(log.profile, screen)
+    screen.answer(log.profile.as_dict())
+
+
+def read(options: argparse.Namespace) -> Interactions:
+    """The log that the arguments of `penchant import` describe."""
+    return read_events(
+        Path(options.source),
+        user=options.user,
+        item=options.item,
+        time=options.time,
+        label=None if options.label is None else rule(options.label),
+        event=options.event,
+        context=[column(text) for text in options.context],
+        items=_attributes(options, "items", options.item),
+        users=_attributes(options, "users", options.user),
+        on_bad=options.on_bad,
+        time_unit=options.time_unit,
+        seed=options.seed,
+    )
+
+
+def _attributes(options: argparse.Namespace, which: str, id: str) -> Any:
+    """`items(...)` or `users(...)` of the command line; None where nothing was said of them."""
+    kinds = ("title", "categories", "numbers", "text", "vectors")
+    given = {kind: getattr(options, f"{which}_{kind}") for kind in kinds}
+    table = getattr(options, which)
+    if table is None and not any(given.values()):
+        return None
+    pairs = [word.partition("=") for word in given.pop("categories")]
+    return (items if which == "items" else users)(
+        None if table is None else Path(table),
+        id=None if table is None else getattr(options, f"{which}_id") or id,
+        categories={name: separator or None for name, _, separator in pairs},
+        **given,
+    )
+
+
+def show_profile(found: DataProfile, screen: Screen) -> None:
+    """Prints what a log holds."""
+    rows: list[tuple[str, object]] = [
+        ("events kept", f"{found.kept:,} of {found.read:,}"),
+        *((f"dropped: {reason}", count) for reason, count in found.dropped.items() if count),
+        ("users", found.users),
+        ("items", found.items),
+    ]
+    if found.first is not None:
+        rows.append(("time", f"{moment(found.first)} to {moment(found.last)} (read as {found.time_unit})"))
+        rows.append(
+            (
+                "same second as before",
+                f"{found.tied:,} events; ties broken by {_TIES.get(found.tie_order, found.tie_order)}",
+            )
+        )
+    if found.positives is not None:
+        rows.append(("positives", f"{found.positives:.1%}"))
+    rows += [(f"event {name}", count) for name, count in found.events.items()]
+    rows.append(("repeats of an item", found.repeats))
+    if found.history:
+        rows.append(
+            ("events a user", ", ".join(f"{name} {value:,.0f}" for name, value in found.history.items()))
+        )
+    rows += [(f"{name} of items have", f"{share:.0%} of events") for name, share in found.popularity.items()]
+    for name, count in (("items", found.unknown_items), ("users", found.unknown_users)):
+        if count:
+            rows.append((f"{name} without events", count))
+    screen.table(rows, [found.source, ""])
+    for note in found.notes:
+        screen.warn(note)
+
+
+_TIES = {"file": "file order", "hash": "a seeded hash, as file order follows an id"}

@@ -1,0 +1,215 @@
+"""`penchant train`: follows a recipe to a bundle, its figures and a page; goes on where it was stopped."""
+
+import argparse
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from penchant import report
+from penchant.cli.console import Screen, cell, plain, write_json
+from penchant.cli.recipe import Planned, Recipe, read_recipe
+from penchant.cli.results import show
+from penchant.data.interactions import Interactions
+from penchant.data.split import Split
+from penchant.errors import ArgumentError, MissingExtraError
+from penchant.evaluation import evaluate
+from penchant.evaluation.result import Result
+from penchant.funnel import Funnel
+from penchant.train import fit
+from penchant.train.checkpoint import describe
+
+
+def run(options: argparse.Namespace) -> None:
+    """Follows the recipe of the command line."""
+    screen = Screen(options)
+    recipe = read_recipe(options.recipe, changes=options.set, trust=options.trust)
+    tell_settings(recipe, screen)
+    if options.check:
+        screen.say(f"{options.recipe}: fine")
+        screen.answer({"recipe": options.recipe, "changed": _changed(recipe)})
+        return
+    out = options.out or Path("runs") / options.recipe.stem
+    done = follow(recipe, out, screen, fresh=options.fresh)
+    screen.say(
+        "",
+        f"written: {out}/bundle, {out}/result.json" + (f", {out}/{recipe.report}" if recipe.report else ""),
+    )
+    screen.say(f"next: penchant recommend {out} --user {_some_user(done.funnel)} -k 10")
+    screen.answer(done.as_dict())
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a recipe led to.
+
+    Attributes:
+        recipe, out: the recipe and the folder.
+        models: the trained models by name.
+        funnel: the funnel, as saved in `out/bundle`.
+        split: the split.
+        result: the evaluation.
+        seconds: what each step took.
+    """
+
+    recipe: Recipe
+    out: Path
+    models: Mapping[str, nn.Module]
+    funnel: Funnel
+    split: Split
+    result: Result
+    seconds: dict[str, float]
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The training log of every model that has one."""
+        return {name: log for name, m in self.models.items() if (log := getattr(m, "training_log", None))}
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands in result.json: the evaluation, and under "run" what led to it."""
+        split = self.recipe.split
+        return self.result.as_dict() | {
+            "run": {
+                "recipe": plain(self.recipe.document.value),
+                "split": {
+                    "name": split.keys[-1],
+                    "arguments": plain(split.arguments),
+                    "told": self.split.name,
+                },
+                "changed": _changed(self.recipe),
+                "models": {name: describe(model) for name, model in self.models.items()},
+                "training": self.training,
+                "data": self.split.log.profile.as_dict(),
+                "seconds": self.seconds,
+                "penchant": version("penchant"),
+            }
+        }
+
+
+def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) -> Run:
+    """Trains, evaluates and saves what a recipe says.
+
+    Args:
+        recipe: what to do.
+        out: the folder of the run: checkpoints/, bundle/, result.json and the page.
+        screen: where to tell of it.
+        fresh: whether to forget checkpoints of an earlier, unfinished run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    clock = _Clock()
+    log: Interactions = recipe.data()
+    split: Split = recipe.split(log)
+    screen.say(
+        f"data: {len(log):,} events, {log.profile.users:,} users, {log.profile.items:,} items",
+        f"split: {split!r}",
+    )
+    clock.lap("data")
+    models = {planned.name: _fitted(recipe, planned, split, out, screen, clock) for planned in recipe.models}
+    funnel = _funnel(recipe, models, log)
+    part = split.test if recipe.part == "test" else split.valid
+    systems = [models[name] for name in recipe.against]
+    result = evaluate(system_of(funnel), part(recipe.at), against=systems, **recipe.evaluate)
+    clock.lap("evaluate")
+    show(result, screen, title=f"{recipe.document.path.stem}: {part.name} part")
+    done = Run(recipe, out, models, funnel, split, result, clock.laps)
+    funnel.save(out / "bundle", result=result)
+    write_json(out / "result.json", done.as_dict())
+    if recipe.report:
+        write_report(result, out / recipe.report, screen, profile=log.profile, training=done.training)
+    return done
+
+
+def system_of(funnel: Funnel) -> Any:
+    """What to evaluate: the funnel, or its only model by its own name."""
+    only = list(funnel.retrievers.values())
+    return only[0] if len(only) == 1 and funnel.ranker is None else funnel
+
+
+def _fitted(
+    recipe: Recipe, planned: Planned, split: Split, out: Path, screen: Screen, clock: "_Clock"
+) -> nn.Module:
+    model = recipe.build(planned, split.log.features)
+    folder = out / "checkpoints" / f"{planned.name}-{_fingerprint(planned, model, split)}"
+    screen.say(f"fit {planned.name}")
+    try:
+        fit(model, split, checkpoint=folder, resume=True, progress=screen.progress, **planned.fit)
+    except ArgumentError as error:
+        if error.name in planned.fit:
+            error.add_note(
+                f"  At: {recipe.document.path}, {recipe.document.where((*planned.keys, 'fit', error.name))}"
+            )
+        raise
+    clock.lap(f"fit {planned.name}")
+    return model
+
+
+def _fingerprint(planned: Planned, model: nn.Module, split: Split) -> str:
+    """A name for the checkpoint of a model, made of all that its weights depend on."""
+    log = split.log
+    facts = [
+        describe(model), planned.fit, split.name, split.ties, log.profile.as_dict(), len(log),
+        int(log.item.long().sum()), int(log.time.sum()), int(split.part.long().sum()), version("penchant"),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(plain(facts), sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _funnel(recipe: Recipe, models: dict[str, nn.Module], log: Interactions) -> Funnel:
+    retrievers, ranker = recipe.stages
+    rank: Any = None if ranker is None else models[ranker]
+    found: Any = [models[name] for name in retrievers]
+    return Funnel(retrieve=found, rank=rank, data=log, names=retrievers, **recipe.funnel)
+
+
+def write_report(result: Result | Mapping[str, Result], path: Path, screen: Screen, **more: Any) -> None:
+    """Writes the page (see `report.html`); where its packages are missing, that is told and nothing lost."""
+    try:
+        report.html(result, path, **more)
+    except MissingExtraError as error:
+        screen.warn(f"no report: {error}")
+
+
+def tell_settings(recipe: Recipe, screen: Screen) -> None:
+    """Prints every setting that differs from its default."""
+    if recipe.changed:
+        rows = [
+            (f"{place}.{name}", _shown(value), _shown(default))
+            for place, name, value, default in recipe.changed
+        ]
+        screen.table(rows, ["settings that differ", "here", "by default"])
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None or value in ((), {}) else cell(value)
+
+
+def _changed(recipe: Recipe) -> list[dict[str, Any]]:
+    return [
+        {"setting": f"{place}.{name}", "value": plain(value), "default": plain(default)}
+        for place, name, value, default in recipe.changed
+    ]
+
+
+def _some_user(funnel: Funnel) -> object:
+    return next(iter(funnel.data.users.vocabulary.all_ids[:1]), "ID")
+
+
+class _Clock:
+    """Wall seconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 2)
+        self._last = now

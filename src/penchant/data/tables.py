@@ -1,0 +1,346 @@
+"""Attributes of items and users: from a table of their own, or from columns of the event table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from penchant.data.attributes import Attributes, Categories
+from penchant.data.batch import offsets_of
+from penchant.data.checks import Findings
+from penchant.data.columns import ids, numbers
+from penchant.data.scan import Loaded, Source, Table, open_table
+from penchant.data.vocabulary import FIRST, UNKNOWN, Vocabulary, number
+from penchant.errors import ArgumentError, DataError
+
+
+@dataclass(frozen=True)
+class AttributeTable:
+    """Which columns say what of items or users; made by `items` and `users`.
+
+    Attributes:
+        source: the table; None: the event table itself.
+        id: its id column; None: named as in the event table.
+        title: the text to show to people.
+        categories: by column, what separates the labels in it; None for lists and single labels.
+        numbers, text, vectors: columns.
+    """
+
+    source: Source | None
+    id: str | None
+    title: str | None
+    categories: Mapping[str, str | None]
+    numbers: tuple[str, ...]
+    text: tuple[str, ...]
+    vectors: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """All of them but the id."""
+        return list(dict.fromkeys([*self.text, *self.categories, *self.numbers, *self.vectors]))
+
+
+def items(
+    source: Source | None = None,
+    *,
+    id: str | None = None,
+    title: str | None = None,
+    categories: Mapping[str, str | None] | None = None,
+    numbers: Sequence[str] = (),
+    text: Sequence[str] = (),
+    vectors: Sequence[str] = (),
+) -> AttributeTable:
+    """Says which columns describe items; an argument of `read_events`.
+
+    Args:
+        source: a table as `read_events` takes it, one row an item. None: the columns stand in the event
+            table, and each item gets its first value there.
+        id: the column of item ids; by default it is named as in the event table.
+        title: a column of text to show to people.
+        categories: columns of one or several labels, and what separates them: `{"genres": "|"}`. None as
+            separator: the column holds lists, or a single label.
+        numbers: columns of numbers.
+        text: further columns of text.
+        vectors: columns of lists of numbers, all of one length.
+    """
+    if not isinstance(categories, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ArgumentError(
+            "categories", categories, expected='a separator by column, such as {"genres": "|"}'
+        )
+    texts = _names(text) if title is None or title in _names(text) else (title, *_names(text))
+    return AttributeTable(source, id, title, dict(categories or {}), _names(numbers), texts, _names(vectors))
+
+
+def users(
+    source: Source | None = None,
+    *,
+    id: str | None = None,
+    title: str | None = None,
+    categories: Mapping[str, str | None] | None = None,
+    numbers: Sequence[str] = (),
+    text: Sequence[str] = (),
+    vectors: Sequence[str] = (),
+) -> AttributeTable:
+    """Says which columns describe users; see `items`.
+
+    Args:
+        source: a table, one row a user; None: the event table.
+        id: the column of user ids.
+        title: a column of text to show to people.
+        categories: columns of labels, and what separates them.
+        numbers: columns of numbers.
+        text: further columns of text.
+        vectors: columns of lists of numbers.
+    """
+    return items(
+        source, id=id, title=title, categories=categories, numbers=numbers, text=text, vectors=vectors
+    )
+
+
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Described:
+    """The columns of an attribute table, checked.
+
+    Attributes:
+        spec: what was asked for.
+        columns: by kind and name: numbers, text, labels (text, numbers, or lists of them), vectors (lists).
+        ids: of the rows; None where the columns stand in the event table.
+        findings: what is wrong with the table; the event table's own where the columns stand there.
+    """
+
+    spec: AttributeTable
+    columns: dict[str, pl.Series]
+    ids: pl.Series | None
+    findings: Findings
+
+
+def read_attributes(
+    spec: AttributeTable, events: Loaded, findings: Findings, *, id: str, argument: str
+) -> Described:
+    """Reads and checks the columns of `spec`.
+
+    Args:
+        spec: which.
+        events: the event table, with the columns that it shares with `spec` if that has no table of its own.
+        findings: of the event table.
+        id: the id column of the event table.
+        argument: "items" or "users".
+    """
+    if spec.source is None:
+        return Described(spec, _checked(spec, events, findings), None, findings)
+    table = open_table(spec.source, argument=argument)
+    try:
+        return _own_table(spec, table, spec.id or id, argument)
+    except DataError as error:  # the file cannot be read as what it is
+        found = Findings(0, table.name)
+        found.whole = list(error.problems)
+        return Described(spec, {}, None, found)
+
+
+def _own_table(spec: AttributeTable, table: Table, id: str, argument: str) -> Described:
+    wanted = [id, *spec.columns]
+    loaded = table.load([name for name in dict.fromkeys(wanted) if name in table.columns])
+    found = Findings(len(loaded.frame), table.name)
+    found.whole += loaded.problems
+    for name in dict.fromkeys(wanted):
+        if name not in table.columns:
+            role = f"the id of {argument}" if name == id else f"{argument} attributes"
+            found.missing(name, table.columns, role=role)
+    key = ids(loaded.frame[id], found) if id in loaded.frame.columns else None
+    if key is not None:
+        twice = (~key.is_first_distinct() & key.is_not_null()).to_numpy()
+        found.of_rows(
+            id, "stands in an earlier row too", twice, key, expected="one row an id",
+            fix='keep one of them, or pass on_bad="drop" to keep the first',
+        )  # fmt: skip
+    return Described(spec, _checked(spec, loaded, found), key, found)
+
+
+def _checked(spec: AttributeTable, loaded: Loaded, findings: Findings) -> dict[str, pl.Series]:
+    columns: dict[str, pl.Series | None] = {}
+    frame = loaded.frame
+    for name in spec.columns:
+        if name not in frame.columns:
+            continue
+        column = frame[name]
+        if name in spec.numbers:
+            columns[f"number {name}"] = numbers(column, findings, patchy=name in loaded.patchy)
+        if name in spec.text:
+            columns[f"text {name}"] = _text(column, findings)
+        if name in spec.categories:
+            columns[f"category {name}"] = _labels(column, spec.categories[name], findings)
+        if name in spec.vectors:
+            columns[f"vector {name}"] = _vectors(column, findings)
+    return {name: column for name, column in columns.items() if column is not None}
+
+
+def _text(column: pl.Series, findings: Findings) -> pl.Series | None:
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        findings.wrong_type(
+            column.name,
+            column.dtype,
+            expected="text",
+            fix="name it in categories= or vectors=, or leave it out",
+        )
+        return None
+    return column.cast(pl.String)
+
+
+def _labels(column: pl.Series, separator: str | None, findings: Findings) -> pl.Series | None:
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List | pl.Array) else column.dtype
+    if inner.is_nested() or inner.is_float() or inner == pl.Binary:
+        findings.wrong_type(
+            column.name, column.dtype, expected="labels: text, whole numbers, or lists of them",
+            fix=f"convert it, or name it in numbers= ({column.name!r})",
+        )  # fmt: skip
+        return None
+    if isinstance(column.dtype, pl.List | pl.Array):
+        return column.cast(pl.List(pl.Int64 if inner.is_integer() else pl.String))
+    if separator is not None:
+        return column.cast(pl.String).str.split(separator)
+    return column.cast(pl.Int64 if column.dtype.is_integer() else pl.String)
+
+
+def _vectors(column: pl.Series, findings: Findings) -> pl.Series | None:
+    dtype = column.dtype
+    if not isinstance(dtype, pl.List | pl.Array) or not dtype.inner.is_numeric():
+        findings.wrong_type(
+            column.name, dtype, expected="lists of numbers", fix="convert it, or leave it out"
+        )
+        return None
+    lists = column.cast(pl.List(pl.Float32))
+    lengths = lists.list.len()
+    first = lengths.drop_nulls().head(1)
+    if len(first):
+        findings.of_rows(
+            column.name, "has another length than the first vector",
+            (lengths != first[0]).fill_null(value=False).to_numpy(), lengths,
+            expected=f"{first[0]} numbers in every row", fix="correct these rows",
+        )  # fmt: skip
+        holes = lists.list.eval(pl.element().is_null() | pl.element().is_nan()).list.any()
+        findings.of_rows(
+            column.name, "holds a missing number", holes.fill_null(value=False).to_numpy(), column,
+            expected="a number in every place", fix="fill it in, or leave the whole vector out",
+        )  # fmt: skip
+    return lists
+
+
+# -- joining -----------------------------------------------------------------------------------------------
+
+
+def attributes(
+    described: Described | None, vocabulary: Vocabulary, index: np.ndarray, good: np.ndarray | None
+) -> tuple[Attributes, tuple[str, ...], int]:
+    """Attributes by index.
+
+    Args:
+        described: what was read; None: there are none.
+        vocabulary: ids of the events.
+        index: [K] int32, the index in `vocabulary` of every event that was kept.
+        good: rows of the event table that were kept, as a mask; None for all.
+
+    Returns: the attributes, whose vocabulary holds further ids of their table behind those of the events;
+        what a reader should know; the number of those further ids.
+
+    Raises: DataError if the two tables have no id in common.
+    """
+    if described is None:
+        return Attributes(vocabulary), (), 0
+    if described.ids is None:
+        rows, notes = _first_values(described, vocabulary, index, good)
+        return _built(described, vocabulary, rows), notes, 0
+    found = described.findings
+    key, good_rows = described.ids, found.good_rows()
+    table_rows = np.arange(len(key)) if good_rows is None else np.flatnonzero(good_rows)
+    key = key.gather(table_rows)
+    if key.dtype != vocabulary.dtype:
+        key = key.cast(vocabulary.dtype, strict=False)
+    known = int(np.count_nonzero(vocabulary.index(key) != UNKNOWN))
+    if len(key) and len(vocabulary) > FIRST and not known:
+        found.of_table(
+            described.ids.name, "has no id in common with the event table",
+            expected=f"ids such as {vocabulary.all_ids[0]!r}, not {described.ids[0]!r}",
+            fix="name the right column in id=",
+        )  # fmt: skip
+        raise DataError(found.table, found.whole)
+    whole = vocabulary.append(key)
+    place = np.full(len(whole), -1)
+    place[whole.index(key)] = table_rows
+    place[:FIRST] = -1
+    rows = {name: place for name in described.columns}
+    notes = tuple(f"{found.table}: {n:,} rows dropped, {reason}" for reason, n in found.dropped().items())
+    return _built(described, whole, rows), notes, len(whole) - len(vocabulary)
+
+
+def _first_values(
+    described: Described, vocabulary: Vocabulary, index: np.ndarray, good: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """For each column the event row of every id's first value [V] (-1: none), and which ids have several."""
+    rows: dict[str, np.ndarray] = {}
+    notes: list[str] = []
+    for name, column in described.columns.items():
+        there = column.is_not_null().to_numpy() if good is None else (column.is_not_null().to_numpy() & good)
+        file_rows = np.flatnonzero(there)
+        owner = index[there if good is None else there[good]]
+        first = np.full(len(vocabulary), -1)
+        first[owner[::-1]] = file_rows[::-1]
+        differs = (column.gather(file_rows) != column.gather(first[owner])).to_numpy()
+        if differs.any():
+            count = len(np.unique(owner[differs]))
+            notes.append(f"{column.name!r} has several values for {count:,} ids: each keeps its first")
+        rows[name] = first
+    return rows, tuple(notes)
+
+
+def _built(described: Described, vocabulary: Vocabulary, rows: Mapping[str, np.ndarray]) -> Attributes:
+    """Attributes from the table rows of every index [V] (-1: none), by column."""
+    spec, columns = described.spec, described.columns
+
+    def aligned(kind: str, name: str) -> pl.Series:
+        key = f"{kind} {name}"
+        place = pl.Series(rows[key])
+        return columns[key].gather(place.set(place < 0, None))
+
+    return Attributes(
+        vocabulary,
+        {name: _categories(aligned("category", name)) for name in spec.categories},
+        {name: _numbers(aligned("number", name)) for name in spec.numbers},
+        {name: aligned("text", name) for name in spec.text},
+        {name: _matrix(aligned("vector", name)) for name in spec.vectors},
+        spec.title,
+    )
+
+
+def _numbers(column: pl.Series) -> Tensor:
+    return torch.from_numpy(column.cast(pl.Float32).fill_null(float("nan")).to_numpy().copy())
+
+
+def _matrix(column: pl.Series) -> Tensor:
+    there = column.is_not_null().to_numpy()
+    values = column.drop_nulls().explode().to_numpy()
+    table = torch.zeros(len(column), len(values) // max(1, int(there.sum())))
+    table[torch.from_numpy(there)] = torch.from_numpy(values.reshape(-1, table.shape[1]).copy())
+    return table
+
+
+def _categories(column: pl.Series) -> Categories:
+    """The labels of every row, each once, in the order given there."""
+    pairs = pl.DataFrame({"row": np.arange(len(column)), "label": column})
+    if isinstance(column.dtype, pl.List):
+        pairs = pairs.explode("label")
+    if pairs["label"].dtype == pl.String:
+        pairs = pairs.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
+    pairs = pairs.drop_nulls("label").unique(maintain_order=True)
+    values, labels = number(pairs["label"])
+    lengths = np.bincount(pairs["row"].to_numpy(), minlength=len(column))
+    return Categories(torch.from_numpy(values), offsets_of(torch.from_numpy(lengths)), labels)

@@ -1,0 +1,232 @@
+"""The charts as Vega-Lite specifications: what is drawn, not how large or in which colours.
+
+Colours are the style sheet's own variables and width is the page's matter (`templates/page.js`), so a
+specification holds data and encodings only. Each function gives None where there is nothing to draw.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt  # noqa: TID253 - an extra; `page.py` imports this file when a page is drawn, not before
+
+from penchant.evaluation.result import Estimate, Result, Slice, SystemResult
+from penchant.report.words import label, outcome
+
+Spec = dict[str, Any]
+Row = dict[str, Any]
+
+_STEP = 20  # pixels a system in a row
+_GAP = 22  # pixels between the rows
+
+
+def forest(result: Result, metrics: Sequence[str], *, what: str) -> Spec | None:
+    """Paired differences, first system minus each other one, with their intervals, a row a metric.
+
+    Filled points have intervals that leave 0 out (and users enough behind them).
+    """
+    systems = result.systems
+    first, others = systems[0], systems[1:]
+    rows: list[Row] = [
+        {
+            "metric": label(name),
+            "other": s.name,
+            "clear": outcome(result, name, d) not in ("unclear", "unknown"),
+            **_numbers(d),
+        }
+        for name in metrics
+        for s in others
+        if (d := s.difference.get(name)) is not None and _whole(d)
+    ]
+    if not rows:
+        return None
+    y = alt.Y("metric:N", sort=[label(name) for name in metrics], title=None, axis=_names(), scale=_rows())
+    offset = alt.YOffset("other:N", sort=[s.name for s in others])
+    color, shape = _series("other:N", systems, f"{first.name} against", among=others)
+    told = ["metric:N", alt.Tooltip("other:N", title="against"), *_tooltips("difference")]
+    base = alt.Chart(alt.Data(values=rows)).encode(y=y, yOffset=offset, color=color, tooltip=told)
+    whole = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=what, axis=_signed()), x2="high:Q")
+    hollow = base.mark_point(size=70, strokeWidth=2, fill=_PAPER, opacity=1).encode(x="value:Q", shape=shape)
+    clear = [row for row in rows if row["clear"]]
+    full = base.properties(data=alt.Data(values=clear)).mark_point(size=70, filled=True, opacity=1)
+    zero = (
+        alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=_INK, strokeDash=[3, 3]).encode(x="zero:Q")
+    )
+    height = len({row["metric"] for row in rows}) * (_STEP * len(others) + _GAP)
+    layers = [zero, whole, hollow, *([full.encode(x="value:Q", shape=shape)] if clear else [])]
+    return _spec(alt.layer(*layers), height, [s.name for s in others])
+
+
+def slices(systems: Sequence[SystemResult], by: str, metric: str) -> Spec | None:
+    """A metric in parts of the queries, a row a part, a point a system."""
+    rows: list[Row] = [
+        {"slice": _slice(part), "system": s.name, "n": part.n, **_numbers(e)}
+        for s in systems
+        for part in s.slices
+        if part.by == by and (e := part.metrics.get(metric)) is not None and math.isfinite(e.value)
+    ]
+    if not rows:
+        return None
+    names = [s.name for s in systems]
+    parts = list(dict.fromkeys(row["slice"] for row in rows))
+    y = alt.Y("slice:N", sort=parts, title=None, axis=_names(), scale=_rows())
+    offset = alt.YOffset("system:N", sort=names)
+    color, shape = _series("system:N", systems, None)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=y, yOffset=offset, color=color, tooltip=["slice:N", "system:N", *_tooltips(label(metric)), "n:Q"]
+    )
+    scale = alt.Scale(zero=True, nice=True)
+    point = base.mark_point(size=60, filled=True, opacity=1).encode(
+        x=alt.X("value:Q", title=label(metric), scale=scale), shape=shape
+    )
+    sure = [row for row in rows if row["low"] is not None]
+    rule = base.properties(data=alt.Data(values=sure)).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    height = len(parts) * (_STEP * len({row["system"] for row in rows}) + _GAP)
+    return _spec(alt.layer(*([rule] if sure else []), point), height, names)
+
+
+def _slice(part: Slice) -> str:
+    """A part of the queries with its size, on lines of their own."""
+    return f"{part.name}\n{part.n:,} quer{'y' if part.n == 1 else 'ies'}"
+
+
+def stages(rows: Sequence[tuple[str, str, float]]) -> Spec | None:
+    """How many of the targets each stage's candidates still hold; rows are (stage, recall's name, recall)."""
+    values: list[Row] = [
+        {"stage": f"{stage}\n{name}", "recall": value, "text": f"{100 * value:.1f} %"}
+        for stage, name, value in rows
+        if math.isfinite(value)
+    ]
+    if not values:
+        return None
+    y = alt.Y("stage:N", sort=[row["stage"] for row in values], title=None, axis=_names())
+    base = alt.Chart(alt.Data(values=values)).encode(y=y, tooltip=["stage:N", "recall:Q"])
+    x = alt.X(
+        "recall:Q", title="right items still there", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")
+    )
+    bars = base.mark_bar(color=_COLORS[0], height=14).encode(x=x)
+    ends = base.mark_text(align="left", dx=6, color="var(--ink)").encode(x=x, text="text:N")
+    return _spec(alt.layer(bars, ends), 40 * len(values), [])
+
+
+def reliability(systems: Sequence[SystemResult]) -> Spec | None:
+    """What was promised against what happened, a point a bin; on the diagonal promises are kept."""
+    rows: list[Row] = [
+        {"system": s.name, "promised": bin["predicted"], "happened": bin["observed"], "rows": bin["rows"]}
+        for s in systems
+        for bin in s.reliability
+    ]
+    if not rows:
+        return None
+    top = max(max(row["promised"], row["happened"]) for row in rows)
+    scale = alt.Scale(domain=[0, min(1.0, top * 1.05) or 1.0], nice=False)
+    percent = alt.Axis(format="~%", tickCount=5)
+    x = alt.X("promised:Q", title="promised", scale=scale, axis=percent)
+    y = alt.Y("happened:Q", title="happened", scale=scale, axis=percent)
+    color, shape = _series("system:N", systems, None)
+    told = ["system:N", *(alt.Tooltip(f"{n}:Q", format=".1%") for n in ("promised", "happened")), "rows:Q"]
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, color=color, tooltip=told)
+    ends: list[Row] = [{"promised": end, "happened": end} for end in scale.to_dict()["domain"]]
+    diagonal = alt.Chart(alt.Data(values=ends)).mark_line(color=_INK, strokeDash=[3, 3], strokeWidth=1)
+    points = base.mark_point(size=60, filled=True, opacity=1).encode(shape=shape)
+    return _spec(
+        alt.layer(diagonal.encode(x=x, y=y), base.mark_line(strokeWidth=1.5), points),
+        340,
+        [s.name for s in systems],
+    )
+
+
+def curves(
+    rows: Sequence[Mapping[str, float]], columns: Mapping[str, str], *, best: float | None
+) -> Spec | None:
+    """Figures by epoch, a line a column (`columns` are their names on the page); `best` marks an epoch."""
+    values: list[Row] = [
+        {"epoch": row["epoch"], "what": said, "value": row[column]}
+        for column, said in columns.items()
+        for row in rows
+        if math.isfinite(row.get(column, math.nan))
+    ]
+    if not values:
+        return None
+    names = list(columns.values())
+    color, shape = _series("what:N", names, None)
+    scale = alt.Scale(zero=False, nice=False, padding=8)
+    x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"), scale=scale)
+    y = alt.Y("value:Q", title=names[0] if len(names) == 1 else None, scale=alt.Scale(zero=False, nice=True))
+    told = ["what:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")]
+    base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y, color=color, tooltip=told)
+    layers = [
+        base.mark_line(strokeWidth=2),
+        base.mark_point(size=24, filled=True, opacity=1).encode(shape=shape),
+    ]
+    if best is not None:
+        mark = alt.Chart(alt.Data(values=[{"epoch": best}])).encode(x=alt.X("epoch:Q"))
+        layers.insert(0, mark.mark_rule(color=_INK, strokeDash=[3, 3]))
+    return _spec(alt.layer(*layers), 200, names)
+
+
+# -- what they share -------------------------------------------------------------------------------------
+
+_COLORS = [f"var(--series-{i})" for i in range(1, 7)]
+_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+_INK, _PAPER = "var(--faint)", "var(--paper)"
+
+
+def _spec(chart: Any, height: int, legend: Sequence[str]) -> Spec:
+    """The specification, without Altair's theme (the page has its own), with the letters of its legend."""
+    spec: Spec = chart.properties(height=height).to_dict()
+    spec.pop("config", None)
+    return spec | {"usermeta": {"letters": max(map(len, legend), default=0)}}
+
+
+def _series(
+    field: str,
+    series: Sequence[SystemResult | str],
+    title: str | None,
+    *,
+    among: Sequence[SystemResult] | None = None,
+) -> tuple[Any, Any]:
+    """Colour and shape of each series: the same on all charts of a page, told apart without colours, too.
+
+    `among`: those that are drawn, where not all are.
+    """
+    names = [one if isinstance(one, str) else one.name for one in series]
+    drawn = names if among is None else [one.name for one in among]
+    place = [names.index(name) for name in drawn]
+    colors = alt.Scale(domain=drawn, range=[_COLORS[i % len(_COLORS)] for i in place])
+    shapes = alt.Scale(domain=drawn, range=[_SHAPES[i % len(_SHAPES)] for i in place])
+    shown = alt.Legend(orient="top", symbolOpacity=1) if len(names) > 1 else None
+    return alt.Color(field, scale=colors, title=title, legend=shown), alt.Shape(
+        field, scale=shapes, title=title, legend=shown
+    )
+
+
+def _names() -> Any:
+    """An axis of names, which may have several lines."""
+    return alt.Axis(domain=False, ticks=False, labelPadding=8, labelExpr="split(datum.label, '\\n')")
+
+
+def _rows() -> Any:
+    """Rows that stand apart, so that one sees which points belong together."""
+    return alt.Scale(paddingInner=0.35, paddingOuter=0.15)
+
+
+def _signed() -> Any:
+    return alt.Axis(labelExpr="datum.value === 0 ? '0' : format(datum.value, '+~g')", tickCount=5)
+
+
+def _tooltips(title: str) -> list[Any]:
+    return [
+        alt.Tooltip(f"{n}:Q", title=t, format=".4f")
+        for n, t in {"value": title, "low": "from", "high": "to"}.items()
+    ]
+
+
+def _whole(estimate: Estimate) -> bool:
+    return all(map(math.isfinite, (estimate.value, estimate.low, estimate.high)))
+
+
+def _numbers(estimate: Estimate) -> Row:
+    """JSON has no NaN: what is missing is null."""
+    found = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: number if math.isfinite(number) else None for name, number in found.items()}

@@ -1,0 +1,238 @@
+"""Recipes held against the real functions and classes."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from penchant.cli.recipe import read_recipe, rule
+from penchant.errors import ArgumentError, RecipeError, TrustError
+from penchant.retrieve import SASRec
+
+
+@pytest.fixture
+def read(home, tmp_path):
+    """Reads the tiny recipe with keys replaced or taken away (None)."""
+
+    def go(*changes, trust=(), **parts):
+        value = yaml.safe_load((home / "tiny.yaml").read_text()) | parts
+        value["data"] = (
+            value["data"] if "data" in parts else {**value["data"], "source": str(home / "ratings.csv")}
+        )
+        if "data" not in parts:
+            value["data"]["items"]["source"] = str(home / "movies.csv")
+        file = tmp_path / "recipe.yaml"
+        file.write_text(yaml.safe_dump({k: v for k, v in value.items() if v is not None}, sort_keys=False))
+        return read_recipe(file, changes=changes, trust=trust)
+
+    return go
+
+
+def test_a_recipe_is_what_it_says(read):
+    recipe = read()
+    assert [model.name for model in recipe.models] == ["Popularity", "SASRec", "DIN"]
+    assert recipe.models[1].cls is SASRec
+    assert recipe.models[1].arguments == {"width": 8, "history": 10}
+    assert recipe.models[1].fit == {"epochs": 1, "batch_size": 16}
+    assert recipe.stages == (("Popularity", "SASRec"), "DIN")
+    assert recipe.against == ("Popularity", "SASRec")
+    assert recipe.funnel == {"candidates": 12}
+    assert recipe.evaluate == {"cutoffs": [5, 10], "bootstrap": 20}
+    assert (recipe.part, recipe.at, recipe.report) == ("test", "each", "report.html")
+
+
+def test_settings_that_differ_from_their_defaults_are_noted_and_others_not(read):
+    changed = {
+        f"{place}.{name}": (value, default)
+        for place, name, value, default in read(split={"leave_last": {"k": 1}}).changed
+    }
+    assert changed["models.SASRec.width"][0] == 8
+    assert changed["models.SASRec.fit.epochs"][0] == 1
+    assert changed["funnel.candidates"] == (12, 200)
+    assert "split.leave_last.k" not in changed  # 1 is the default
+    assert "data.user" not in changed  # it has none
+
+
+def test_changes_are_checked_like_the_file(read):
+    assert read("models.SASRec.width=16").models[1].arguments["width"] == 16
+    with pytest.raises(RecipeError, match=r"--set models.SASRec.widht=16: .*did you mean 'width'"):
+        read("models.SASRec.widht=16")
+
+
+def test_a_seed_goes_to_every_model_and_its_fit(read):
+    recipe = read(seed=7, models=["Popularity", {"class_path": "SASRec", "fit": {"seed": 3}}])
+    assert recipe.models[1].arguments["seed"] == 7
+    assert [model.fit["seed"] for model in recipe.models] == [7, 3]
+    assert "seed" not in recipe.models[0].arguments  # it has no such argument
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"modles": []}, "a recipe has no key 'modles'; did you mean 'models'?"),
+        ({"models": None}, "the key 'models' is missing"),
+        ({"models": "SASRec"}, "models: 'SASRec': expected a list of models"),
+        (
+            {"models": ["SASrec"]},
+            r"models\[0\].class_path: penchant has no model 'SASrec'; did you mean 'SASRec'",
+        ),
+        ({"models": ["Popularity", "Popularity"]}, "a second model named 'Popularity'"),
+        (
+            {"models": [{"class_path": "SASRec", "init_args": {"widht": 3}}]},
+            "SASRec has no argument 'widht'; did you mean 'width'",
+        ),
+        (
+            {"models": [{"class_path": "SASRec", "init_args": {"width": "wide"}}]},
+            r"init_args.width: 'wide': expected an integer",
+        ),
+        (
+            {"models": [{"class_path": "SASRec", "fit": {"epoch": 3}}]},
+            "fit has no argument 'epoch'; did you mean 'epochs'",
+        ),
+        ({"models": [{"class_path": "SASRec", "args": {}}]}, "a model has no key 'args'"),
+        (
+            {"models": [{"class_path": "penchant.retrieve.SASrec"}]},
+            "penchant.retrieve has no model 'SASrec'; did you mean 'SASRec'",
+        ),
+        ({"models": [{"class_path": "penchant.data.events.pl"}]}, "has no model 'pl'"),
+        ({"models": [{"class_path": "penchant.retreive.SASRec"}]}, "cannot import 'penchant.retreive'"),
+        ({"models": [{"class_path": "os; import this"}]}, "expected an import path"),
+        ({"models": ["DIN"]}, "no retriever among the models"),
+        ({"split": {"leave_lats": {}}}, "there is no split 'leave_lats'; did you mean 'leave_last'"),
+        ({"split": {"time": {"vaild": 0.1}}}, "split_by_time has no argument 'vaild'; did you mean 'valid'"),
+        ({"split": {"leave_last": {"k": 1.5}}}, r"split.leave_last.k: 1.5: expected an integer"),
+        ({"split": {"time": None, "user": None}}, "expected one of"),
+        (
+            {"funnel": {"retrieve": ["Popularitee"]}},
+            "'Popularitee' is no retriever of this recipe; did you mean 'Popularity'",
+        ),
+        ({"funnel": {"rank": "SASRec"}}, "'SASRec' is no ranker of this recipe"),
+        ({"funnel": {"candidate": 3}}, "Funnel has no argument 'candidate'; did you mean 'candidates'"),
+        ({"evaluate": {"part": "train"}}, "'train': expected 'valid' or 'test'"),
+        ({"evaluate": {"against": ["EASE"]}}, "'EASE' is no retriever of this recipe"),
+        ({"report": "../report.html"}, "expected a file name"),
+        ({"seed": "x"}, "seed: 'x': expected an integer"),
+        ({"data": {"source": "nowhere.csv", "user": "u", "item": "i"}}, "'nowhere.csv': no such file"),
+        ({"data": {"user": "u", "item": "i"}}, "read_events needs source"),
+        (
+            {"data": {"dataset": "movielens-smal"}},
+            "no data set 'movielens-smal'; did you mean 'movielens-small'",
+        ),
+        (
+            {"data": {"source": "recipe.yaml", "user": "u", "item": "i", "label": "a<3"}},
+            "data.label: 'a<3': expected",
+        ),
+        (
+            {"data": {"source": "recipe.yaml", "user": "u", "item": "i", "items": {"id": "i", "tilte": "t"}}},
+            "did you mean 'title'",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place_and_the_nearest_name(read, parts, told):
+    with pytest.raises(RecipeError, match=told):
+        read(**parts)
+
+
+def test_everything_wrong_is_told_at_once_each_with_its_line(read):
+    with pytest.raises(RecipeError) as caught:
+        read(
+            split={"time": {"vaild": 0.1}},
+            funnel={"candidate": 3},
+            models=[{"class_path": "SASRec", "init_args": {"widht": 1}}],
+        )
+    text = str(caught.value)
+    assert "3 problems" in text
+    assert text.count("line ") == 3
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """A package that leaves a mark when it is imported."""
+    folder = tmp_path / "strange_models"
+    folder.mkdir()
+    mark = tmp_path / "imported"
+    (folder / "__init__.py").write_text(
+        f"from pathlib import Path\nPath({str(mark)!r}).touch()\n"
+        "from penchant.retrieve import Popularity\nclass Mine(Popularity):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield mark
+    sys.modules.pop("strange_models", None)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"class_path": "strange_models.Mine"},
+        "strange_models.Mine",
+        {"class_path": "SASRec", "init_args": {"width": {"class_path": "strange_models.Mine"}}},
+    ],
+    ids=str,
+)
+def test_a_class_outside_the_trusted_packages_is_refused_before_any_import(read, stranger, model):
+    with pytest.raises(TrustError, match="nothing was imported") as caught:
+        read(models=["Popularity", model])
+    assert not stranger.exists()
+    assert "models[1]" in caught.value.__notes__[0]
+
+
+def test_a_name_that_only_begins_like_a_trusted_package_is_refused(read, stranger):
+    with pytest.raises(TrustError):
+        read(models=["strange_models.Mine"], trust=["strange"])
+    assert not stranger.exists()
+
+
+def test_a_trusted_package_is_imported(read, stranger):
+    recipe = read(models=["strange_models.Mine"], trust=["strange_models"])
+    assert stranger.exists()
+    assert recipe.models[0].cls.__name__ == "Mine"
+
+
+@pytest.mark.parametrize("name", ["Linear", "Path", "nothing"])
+def test_a_trusted_package_does_not_lend_its_trust_to_what_it_imports(read, tmp_path, monkeypatch, name):
+    (tmp_path / "mine.py").write_text("from pathlib import Path\nfrom torch.nn import Linear\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    with pytest.raises(RecipeError, match=f"mine has no model '{name}'"):
+        read(models=[f"mine.{name}"], trust=["mine"])
+
+
+def test_what_a_constructor_refuses_is_told_with_its_place(read):
+    recipe = read(models=[{"class_path": "SASRec", "init_args": {"width": -3}}])
+    with pytest.raises(RecipeError, match=r"line \d+, models\[0\].init_args.width: width=-3"):
+        recipe.build(recipe.models[0], recipe.data().features)
+
+
+@pytest.mark.parametrize("text", ["rating>=4", "rating >= 4.0", "a>=-1e1"])
+def test_a_label_rule(text):
+    assert rule(text) is not None
+    assert not isinstance(rule(text), str)
+
+
+def test_a_label_may_be_a_column():
+    assert rule("clicked") == "clicked"
+
+
+@pytest.mark.parametrize("text", ["rating>4", "rating>=", ">=4", "", None, "rating>=good", "rating>=1e"])
+def test_what_is_no_rule_is_refused(text):
+    with pytest.raises(ArgumentError, match="COLUMN>=NUMBER"):
+        rule(text)
+
+
+def test_check_says_fine_and_what_differs(penchant, home, tmp_path):
+    said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --check --json")
+    assert said.code == 0
+    assert {"setting": "funnel.candidates", "value": 12, "default": 200} in said.json["changed"]
+    assert not (tmp_path / "run").exists()
+    assert json.loads(said.out)
+
+
+def test_the_command_line_names_file_line_and_flag(penchant, tmp_path, stranger):
+    (tmp_path / "bad.yaml").write_text("data: log\nmodels:\n  - strange_models.Mine\n")
+    said = penchant(f"train {tmp_path / 'bad.yaml'}")
+    assert said.code == 2
+    assert "--trust strange_models" in said.err
+    assert "line 3" in said.err
+    assert "Traceback" not in said.err
+    assert not stranger.exists()

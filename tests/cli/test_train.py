@@ -1,0 +1,145 @@
+"""`penchant train` and `penchant evaluate`: what a run leaves, and that it goes on."""
+
+import json
+import shutil
+
+import pytest
+from penchant.evaluation.result import Estimate
+
+from penchant.cli import train
+from penchant.cli.results import estimate
+
+
+def test_a_run_leaves_a_bundle_its_figures_and_a_page(home):
+    run = home / "run"
+    assert (run / "bundle" / "bundle.json").is_file()
+    assert "<html" in (run / "report.html").read_text()
+    result = json.loads((run / "result.json").read_text())
+    assert [system["name"] for system in result["systems"]] == ["Funnel", "Popularity", "SASRec"]
+    assert result["run"]["split"] == {
+        "name": "leave_last",
+        "arguments": {"k": 1},
+        "told": "leave last 1 out, per user",
+    }
+    assert len(result["run"]["training"]["SASRec"]) == 1
+    assert result["run"]["models"]["SASRec"]["args"]["width"] == 8
+
+
+def test_a_second_call_gives_the_same_figures(penchant, home, tmp_path):
+    shutil.copytree(home / "run", tmp_path / "run")
+    said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set report=false --json")
+    assert said.code == 0, said.err
+    before = json.loads((home / "run" / "result.json").read_text())
+    for old, new in zip(before["systems"], said.json["systems"], strict=True):
+        assert old["metrics"] == new["metrics"]
+    assert said.json == json.loads((tmp_path / "run" / "result.json").read_text())
+
+
+def test_a_changed_setting_does_not_take_up_the_old_checkpoint(penchant, home, tmp_path):
+    shutil.copytree(home / "run", tmp_path / "run")
+    said = penchant(
+        f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set models.SASRec.width=4 --set report=false --json"
+    )
+    assert said.code == 0, said.err
+    assert said.json["run"]["models"]["SASRec"]["args"]["width"] == 4
+
+
+def test_an_interrupted_run_goes_on(penchant, home, tmp_path, monkeypatch):
+    """Ctrl-C in the second epoch; the next call does not start over and ends where an unbroken one ends."""
+    line = f"train {home / 'tiny.yaml'} --set models.SASRec.fit.epochs=3 --set report=false --json"
+    whole = penchant(f"{line} --out {tmp_path / 'whole'}").json
+    real, calls = train.fit, []
+
+    def stopping(model, split, **more):
+        def stop(_model, epoch, _metrics):
+            calls.append(epoch)
+            if epoch >= 1:
+                raise KeyboardInterrupt
+
+        return real(model, split, **more, callbacks=[stop] if "SASRec" in str(more["checkpoint"]) else [])
+
+    monkeypatch.setattr(train, "fit", stopping)
+    assert penchant(f"{line} --out {tmp_path / 'broken'}").code == 130
+    assert not (tmp_path / "broken" / "bundle").exists()
+    monkeypatch.setattr(train, "fit", real)
+    resumed = penchant(f"{line} --out {tmp_path / 'broken'}").json
+    for old, new in zip(whole["systems"], resumed["systems"], strict=True):
+        assert old["metrics"] == new["metrics"]
+
+
+def test_a_run_for_people_shows_intervals_and_what_differs(penchant, home, tmp_path):
+    said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set report=false")
+    assert said.code == 0, said.err
+    for words in (
+        "models.SASRec.width",
+        "Funnel minus Popularity",
+        "ndcg@10",
+        "leave last 1 out",
+        "penchant recommend",
+    ):
+        assert words in said.out
+
+
+def test_evaluate_finds_the_split_of_its_run_and_the_same_figures(penchant, home):
+    before = json.loads((home / "run" / "result.json").read_text())
+    said = penchant(f"evaluate {home / 'run'} --cutoffs 5 10 --bootstrap 20 --json")
+    assert said.code == 0, said.err
+    assert said.json["systems"][0]["metrics"] == before["systems"][0]["metrics"]
+    assert "flatter" not in said.err
+
+
+def test_evaluate_by_recipe_and_by_words(penchant, home):
+    by_recipe = penchant(f"evaluate {home / 'run'} --recipe {home / 'tiny.yaml'} --bootstrap 0 --json").json
+    by_words = penchant(f"evaluate {home / 'run'} --split leave_last,k=1 --bootstrap 0 --json").json
+    assert by_recipe["systems"][0]["metrics"] == by_words["systems"][0]["metrics"]
+
+
+def test_evaluate_warns_of_rows_that_were_learned(penchant, home, tmp_path):
+    assert "flatter" in penchant(f"evaluate {home / 'run'} --split leave_last,k=2 --bootstrap 0").err
+    shutil.copytree(home / "run" / "bundle", tmp_path / "bundle")
+    assert "flatter" in penchant(f"evaluate {tmp_path / 'bundle'} --split leave_last --bootstrap 0").err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--split leave_lats", "did you mean 'leave_last'"),
+        ("--split leave_last,n=3", "leave_last"),
+        ("--split leave_last,k=many", "expected an integer"),
+        ("--split time,valid=0", "valid"),
+        ("--data nowhere", "nowhere"),
+        ("--recipe nowhere.yaml", "no such file"),
+    ],
+)
+def test_what_cannot_be_evaluated_says_why(penchant, home, line, told):
+    said = penchant(f"evaluate {home / 'run'} {line}")
+    assert said.code == 2
+    assert told in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_bundle_alone_asks_for_a_split(penchant, home, tmp_path):
+    shutil.copytree(home / "run" / "bundle", tmp_path / "bundle")
+    assert "--split" in penchant(f"evaluate {tmp_path / 'bundle'}").err
+
+
+def test_a_log_with_other_ids_is_refused(penchant, home, tables):
+    file = tables / "ratings.csv"
+    file.write_text(file.read_text() + "31,555,3,1000000000\n")
+    penchant(f"import {file} --user userId --item movieId --time timestamp --out {tables / 'other'}")
+    said = penchant(f"evaluate {home / 'run'} --data {tables / 'other'}")
+    assert said.code == 2
+    assert "bundle's own item ids" in said.err
+
+
+def test_a_page_of_an_evaluation(penchant, home, tmp_path):
+    assert penchant(f"evaluate {home / 'run'} --bootstrap 20 --report {tmp_path / 'page.html'}").code == 0
+    assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_estimates_in_words():
+    assert estimate(Estimate(0.0567, 0.051, 0.0624)) == ".0567 [.0510, .0624]"
+    assert estimate(Estimate(0.01, -0.01, 0.03), signed=True) == "+.0100 [-.0100, +.0300] ?"
+    assert estimate(Estimate(-0.02, -0.03, -0.01), signed=True) == "-.0200 [-.0300, -.0100]"
+    assert estimate(Estimate(1.0)) == "1.0000"
+    assert estimate(None) == ""
