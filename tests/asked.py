@@ -6,12 +6,16 @@ from penchant.data import Histories, Ragged, Requests, offsets_of
 
 
 def histories_of(
-    rows: list[list[int]], *, event: bool = False, label: list[list[float]] | None = None
+    rows: list[list[int]],
+    *,
+    event: bool = False,
+    label: list[list[float]] | None = None,
+    begin: int = 1_000_000,
 ) -> Histories:
-    """One history a row; events stand a minute apart and, with `event`, are of type 2 or 3 in turn."""
+    """One history a row from the second `begin` on, a minute an event; `event`: types 2 and 3."""
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
     items = torch.tensor([item for row in rows for item in row], dtype=torch.int32)
-    time = torch.tensor([1_000_000 + 60 * i for row in rows for i in range(len(row))], dtype=torch.long)
+    time = torch.tensor([begin + 60 * i for row in rows for i in range(len(row))], dtype=torch.long)
     kind = torch.tensor([2 + i % 2 for row in rows for i in range(len(row))], dtype=torch.int16)
     columns = {} if label is None else {"label": torch.tensor([x for row in label for x in row])}
     return Histories(offsets_of(lengths), items, time, kind if event else None, columns)

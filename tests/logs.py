@@ -61,7 +61,8 @@ def random_log(
     labels: bool = False,
     taste: float = 0.0,
 ) -> Interactions:
-    """Users with 2 to 2 * mean events over `items` items at random; with `taste`, item i tends to be followed by i + 1."""
+    """Users with 2 to 2 * mean events over `items` items at random; with `taste`, item i tends to be followed
+    by i + 1."""
     g = Generator().manual_seed(seed)
     histories: list[list[int]] = []
     for _ in range(users):
@@ -84,7 +85,8 @@ def random_log(
 
 @st.composite
 def event_frames(draw: st.DrawFn, *, ties: bool = True) -> pl.DataFrame:
-    """Event tables with columns u, i, t: few users and items, so that repeats, duplicates and ties are frequent.
+    """Event tables with columns u, i, t: few users and items, so that repeats, duplicates and ties are
+    frequent.
 
     Without `ties` no two events share their second.
     """

@@ -30,7 +30,11 @@ def test_the_quick_start_runs_as_written(folder):
     code = "\n".join(blocks("python"))
     assert code.count("\n") <= 30  # twenty lines and blanks: quick
     done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", "-c", code], cwd=folder, capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "report.html").stat().st_size > 100_000

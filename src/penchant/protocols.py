@@ -135,7 +135,7 @@ class Retriever(Protocol):
     """Finds the best k of all items for each request. The `Funnel` is one too."""
 
     def retrieve(self, requests: Requests, k: int, dials: Any = None) -> Candidates:
-        """The best k items that are eligible and not excluded; `dials` is the model's own frozen dataclass."""
+        """The best k items that are eligible and not excluded; `dials` are of the model's own class."""
         ...
 
 

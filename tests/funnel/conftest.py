@@ -1,6 +1,6 @@
 import pytest
-from logs import random_log
 
+from logs import random_log
 from penchant.data import split_leave_last
 from penchant.funnel import Funnel
 from penchant.rank import DIN
@@ -20,7 +20,9 @@ def models(split):
         "sasrec": fit(SASRec(features, width=16, history=10), split, epochs=2, progress=False),
         "ease": fit(EASE(features), split),
         "popular": fit(Popularity(features), split),
-        "din": fit(DIN(features, width=8, history=10, categories=["genres"]), split, epochs=1, progress=False),
+        "din": fit(
+            DIN(features, width=8, history=10, categories=["genres"]), split, epochs=1, progress=False
+        ),
     }
 
 

@@ -36,7 +36,7 @@ def test_what_comes_back_answers_to_the_last_bit_the_same(funnel, bundle):
     assert again.similar(["i5"]).equals(funnel.similar(["i5"]))
 
 
-def test_saving_again_replaces_the_old_bundle(funnel, copy, models, split):
+def test_saving_again_replaces_the_old_bundle(copy, models, split):
     Funnel(retrieve=models["ease"], data=split.log).save(copy)
     assert list(load(copy).retrievers) == ["EASE"]
     assert not [p for p in copy.parent.iterdir() if p != copy]

@@ -68,13 +68,18 @@ def test_a_user_nobody_knows_and_one_without_history_get_what_is_popular_and_are
     assert all(reason.startswith("found by") for reason in frame.filter(pl.col("user") == 1)["reason"])
     only = Funnel(retrieve=[models["ease"], models["popular"]], data=funnel.data)
     top = models["popular"].retrieve(
-        Requests(torch.tensor([1]), Histories(torch.tensor([0, 0]), torch.zeros(0, dtype=torch.int32)), torch.zeros(1)), 4
+        Requests(
+            torch.tensor([1]),
+            Histories(torch.tensor([0, 0]), torch.zeros(0, dtype=torch.int32)),
+            torch.zeros(1),
+        ),
+        4,
     )
     ids = funnel.data.catalogue.vocabulary.ids(top.item[0].numpy()).to_list()
     assert of(only.recommend(users=["nobody"], k=4), "nobody") == ids
 
 
-def test_a_visitor_s_list_is_that_of_a_user_with_the_same_history(funnel, models):
+def test_a_visitor_s_list_is_that_of_a_user_with_the_same_history(funnel):
     # by models that read items only; DIN of this fixture and SASRec do
     known = history(funnel, "u2")
     assert of(funnel.recommend(users=["u2"], k=6), "u2") == of(funnel.recommend(histories=[known], k=6), 0)
@@ -102,7 +107,7 @@ def test_rules_deny_and_allow(funnel):
     free = of(funnel.recommend(users=["u2"], k=5), "u2")
     denied = of(funnel.recommend(users=["u2"], k=5, deny=free[:2]), "u2")
     assert not set(free[:2]) & set(denied)
-    allowed = funnel.recommend(users=["u2"], k=5, available=free[:2] + ["never heard of"])
+    allowed = funnel.recommend(users=["u2"], k=5, available=[*free[:2], "never heard of"])
     assert set(of(allowed, "u2")) == set(free[:2])
     assert len(funnel.recommend(users=["u2"], k=5, available=[])) == 0
 

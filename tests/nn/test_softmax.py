@@ -29,7 +29,10 @@ def slow(states, table, bias, target, weight):
     return (F.cross_entropy(logits, target, reduction="none") * weight).sum()
 
 
-def sampled(drawn, log_q=PROPOSAL.log()):
+LOG_Q = PROPOSAL.log()
+
+
+def sampled(drawn, log_q=LOG_Q):
     """The loss of one row whose scores are SCORES, of draws [M]."""
     state, vectors = SCORES.new_ones(1, 1), SCORES.unsqueeze(1)
     return sampled_softmax_loss(
@@ -98,8 +101,9 @@ def test_generative_backbones_8_all_other_items_without_replacement_are_the_full
 
 
 @pytest.mark.parametrize(
-    ("count", "repeats", "expected", "error"), [(10, 1500, 0.555, 0.02), (100, 500, 0.573, 0.004), (10_000, 20, 0.5744, 0.001)]
-)  # fmt: skip
+    ("count", "repeats", "expected", "error"),
+    [(10, 1500, 0.555, 0.02), (100, 500, 0.573, 0.004), (10_000, 20, 0.5744, 0.001)],
+)
 def test_generative_backbones_8_logq_under_a_skewed_proposal_converges_to_the_exact_loss(
     rng, count, repeats, expected, error
 ):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+
 from asked import asked
 from logs import log_of, random_log
-
 from penchant.data import Features, split_leave_last
 from penchant.errors import ArgumentError
 from penchant.retrieve import EASE

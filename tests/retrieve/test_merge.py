@@ -17,7 +17,8 @@ def found(rows: list[list[int]], width: int = 6) -> Candidates:
 
 
 def slow(parts: list[list[int]], weights: list[float], k: int) -> list[tuple[int, int]]:
-    """Items of one user with the retriever that ranked each best, best first; ties by place in the merged row."""
+    """Items of one user with the retriever that ranked each best, best first; ties by place in the merged
+    row."""
     score: dict[int, float] = {}
     best: dict[int, tuple[int, int]] = {}
     for n, (part, weight) in enumerate(zip(parts, weights, strict=True)):

@@ -1,8 +1,8 @@
 import pytest
 import torch
+
 from asked import asked
 from logs import log_of, random_log
-
 from penchant.data import split_leave_last
 from penchant.errors import ArgumentError
 from penchant.retrieve import Popularity

@@ -1,11 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from asked import asked, histories_of
 from hypothesis import given
 from hypothesis import strategies as st
-from logs import log_of, random_log
 
+from asked import asked, histories_of
+from logs import log_of, random_log
 from penchant.data import Features, Histories, split_leave_last
 from penchant.errors import ArgumentError
 from penchant.nn.softmax import softmax_loss
@@ -22,7 +22,7 @@ SETTINGS = [
 
 
 def made(features=FEATURES, *, dtype=torch.float64, **settings):
-    """A model in evaluation whose vectors are of order 1: at its initial weights nearly nothing depends on anything."""
+    """A model whose weights are of order 1: at the initial ones nearly nothing depends on anything."""
     model = SASRec(features, **{"width": 8, "history": 12, **settings})
     g = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -187,7 +187,7 @@ def test_generative_backbones_8_sampled_loss_with_many_negatives_nears_the_exact
     torch.testing.assert_close(near, true, rtol=0.01, atol=0)
 
 
-def test_generative_backbones_10_the_chunk_of_the_loss_changes_nothing(monkeypatch):
+def test_generative_backbones_10_softmax_chunks_of_the_loss_change_nothing(monkeypatch):
     log = random_log(users=12, items=10)
     model = made(log.features)
     batch = batch_of(model, log)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from asked import asked, histories_of
 from safetensors.torch import load_file, save_file
 
+from asked import asked, histories_of
 from penchant.data import Features, Histories, offsets_of
 from penchant.errors import ArgumentError, StoreError
 from penchant.nn.user_state import UserState
@@ -23,20 +23,22 @@ def made(*, seed=0, **settings):
     return model.double().eval()
 
 
+def later(*rows):
+    """New events, long after the old ones."""
+    return histories_of([*rows], begin=2_000_000)
+
+
 def pieces(histories, cuts):
     """The part of each history between two neighbouring cuts [B, n]."""
+    owner, place = histories.items.owner, torch.arange(len(histories.item))
+    place = place - histories.offsets[:-1][owner]
     for begin, end in zip(cuts.T[:-1], cuts.T[1:]):
-        index = torch.cat([torch.arange(a, b) for a, b in zip(histories.offsets + 0, histories.offsets[1:])])
-        place = index - histories.offsets[:-1].repeat_interleave(histories.lengths)
-        owner = histories.items.owner
         keep = ((place >= begin[owner]) & (place < end[owner])).nonzero().squeeze(1)
-        yield histories.take(
-            keep, offsets_of((end.minimum(histories.lengths) - begin.minimum(histories.lengths)))
-        )
+        yield histories.take(keep, offsets_of(torch.bincount(owner[keep], minlength=len(histories))))
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"norm": "pre", "heads": 2, "use_event": True}, {"norm": "post", "final_norm": "l2"}]
+    "settings", [{"heads": 2, "use_event": True}, {"norm": "pre"}, {"norm": "post", "final_norm": "l2"}]
 )
 def test_generative_backbones_5_sasrec_a_thousand_ways_to_chop_histories_end_where_encode_ends(settings):
     # 250 users at a time, each chopped in a way of their own; histories up to twice the window
@@ -64,7 +66,7 @@ def test_generative_backbones_5_sasrec_only_new_events_are_read_below_the_window
     state = model.init_state(histories_of([[2, 3, 4], []]))
     read = []
     monkeypatch.setattr(model.item, "rows", lambda items: read.append(len(items)) or items)
-    model.extend(state, histories_of([[5], [6, 7]]))
+    model.extend(state, later([5], [6, 7]))
     assert read == [3]
 
 
@@ -72,8 +74,8 @@ def test_a_state_is_not_changed_by_extending_it():
     model = made()
     state = model.init_state(histories_of([[2, 3, 4]]))
     kept = {name: tensor.clone() for name, tensor in state.tensors().items()}
-    one, _ = model.extend(state, histories_of([[5]]))
-    two, _ = model.extend(state, histories_of([[6]]))
+    one, _ = model.extend(state, later([5]))
+    two, _ = model.extend(state, later([6]))
     assert all(torch.equal(kept[name], tensor) for name, tensor in state.tensors().items())
     assert not torch.equal(one.vector, two.vector)
 
@@ -81,7 +83,7 @@ def test_a_state_is_not_changed_by_extending_it():
 def test_states_of_some_users_can_be_picked():
     model = made()
     states = model.init_state(histories_of([[2, 3], [4], [5, 6, 7]]))
-    picked, vectors = model.extend(states.rows(torch.tensor([2, 0])), histories_of([[8], [9]]))
+    picked, vectors = model.extend(states.rows(torch.tensor([2, 0])), later([8], [9]))
     torch.testing.assert_close(vectors, model.encode(asked([[5, 6, 7, 8], [2, 3, 9]])).vectors[:, 0])
     assert len(picked) == 2
 
@@ -94,7 +96,7 @@ def test_generative_backbones_12_sasrec_a_state_survives_saving(tmp_path):
         tmp_path / "state.safetensors",
     )
     again = UserState.of(load_file(tmp_path / "state.safetensors"))
-    new = histories_of([[5], [6]])
+    new = later([5], [6])
     assert torch.equal(model.extend(again, new)[1], model.extend(state, new)[1])
     with pytest.raises(StoreError, match="vector"):
         UserState.of({name: tensor for name, tensor in state.tensors().items() if name != "vector"})
@@ -104,11 +106,11 @@ def test_generative_backbones_12_sasrec_a_state_of_other_weights_is_refused():
     model, other = made(), made(seed=1)
     state = model.init_state(histories_of([[2, 3]]))
     other.load_state_dict(model.state_dict())
-    other.extend(state, histories_of([[4]]))  # the same weights in another object
+    other.extend(state, later([4]))  # the same weights in another object
     with torch.no_grad():
         other.blocks[1].narrow.bias[3] += 1e-6
     with pytest.raises(ArgumentError, match="init_state"):
-        other.extend(state, histories_of([[4]]))
+        other.extend(state, later([4]))
 
 
 def test_generative_backbones_12_sasrec_events_out_of_order_are_refused_and_repeated_ones_count_again():
@@ -133,12 +135,12 @@ def test_generative_backbones_12_sasrec_events_out_of_order_are_refused_and_repe
 def test_events_of_as_many_users_as_the_state_has_are_required():
     model = made()
     with pytest.raises(ArgumentError, match="each of the state's 1 users"):
-        model.extend(model.init_state(histories_of([[2]])), histories_of([[3], [4]]))
+        model.extend(model.init_state(histories_of([[2]])), later([3], [4]))
 
 
 def test_no_new_events_leave_the_vectors_as_they_are():
     model = made()
     state = model.init_state(histories_of([[2, 3], []]))
-    again, vectors = model.extend(state, histories_of([[], []]))
+    again, vectors = model.extend(state, later([], []))
     assert torch.equal(vectors, state.vector)
     assert torch.equal(again.cache, state.cache)

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from asked import asked
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asked import asked
 from penchant.errors import ArgumentError
 from penchant.protocols import Interests
 from penchant.retrieve import search, similar

@@ -1,7 +1,7 @@
 """Trains unbroken, then again with a process that is killed and started anew until it comes to its end.
 
-Run as `python killed.py FOLDER SEED`: prints how often it was killed in mid-run, and leaves unbroken.safetensors
-and resumed.safetensors in the folder. All processes are forks of one, which imports torch once.
+`killed.py FOLDER SEED` prints how often it was killed in mid-run, and leaves unbroken.safetensors and
+resumed.safetensors in the folder. All processes are forks of one, which imports torch once.
 """
 
 import os
@@ -19,7 +19,7 @@ from train.tiny import Tiny, hits, planted
 
 
 class Counting:
-    """Weighs the examples of an epoch by what the model knows, so that mid-epoch the answer would be another."""
+    """Weighs examples by what the model knows: asked in mid-epoch it would answer something else."""
 
     def weights(self, model, source, epoch):
         size = float(model.after.weight.detach().square().mean())
@@ -53,21 +53,26 @@ def attempt(work, wait=None):
     return os.waitpid(child, 0)[1]
 
 
+def written(state):
+    """When the state was written; 0: not yet."""
+    return state.stat().st_mtime_ns if state.exists() else 0
+
+
 def main(folder, seed):
     begun = time.monotonic()
     assert attempt(lambda: train(folder / "unbroken.safetensors")) == 0
     whole = time.monotonic() - begun
     checkpoint, draw = Checkpoint(folder / "run", every=0), random.Random(seed)
     out = folder / "resumed.safetensors"
+    state = folder / "run" / "state"
     kills = 0
     for _ in range(12):
-        before = os.path.getmtime(folder / "run" / "state") if (folder / "run" / "state").exists() else 0
+        before = written(state)
         status = attempt(lambda: train(out, checkpoint), wait=draw.uniform(0.2, 0.9) * whole)
         if status == 0:
             break
         assert os.WIFSIGNALED(status), "it failed by itself"
-        state = folder / "run" / "state"
-        kills += state.exists() and os.path.getmtime(state) != before and not out.exists()
+        kills += written(state) != before and not out.exists()
     assert attempt(lambda: train(out, checkpoint)) == 0
     print(kills)  # noqa: T201
 

@@ -4,7 +4,7 @@ import torch
 
 
 def assert_every_part_moves_a_weight(model, batch):
-    """Every named part of `model.loss(batch)` that requires a gradient has one, and counts in what is minimised.
+    """Every part of `model.loss(batch)` that requires a gradient has one, and counts in what is minimised.
 
     That a part counts is read off the gradients: that of the whole is a sum of those of the parts, each times
     its weight in the loss, and least squares finds these weights.

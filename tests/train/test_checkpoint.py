@@ -114,7 +114,7 @@ def test_a_model_that_cannot_be_described_is_told_why(model, says):
         describe(model)
 
 
-# -- trust -----------------------------------------------------------------------------------------------------
+# -- trust -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_arguments_that_do_not_fit_are_named(description, says):
         build(description, FEATURES, trust=("train",))
 
 
-# -- weights ---------------------------------------------------------------------------------------------------
+# -- weights -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_mixed_precision_reaches_the_loss_and_spares_weights_and_batch():
     assert seen == [(torch.bfloat16, torch.float32, torch.float32)]
 
 
-# -- numbers that are none -------------------------------------------------------------------------------------
+# -- numbers that are none ---------------------------------------------------------------------------------
 
 
 class Breaking(Line):
@@ -295,7 +295,7 @@ def test_a_parameter_that_no_loss_sees_is_found_at_the_end_of_the_epoch():
         fit(Silent(), Source(Rows([1, 2], [1.0, 0.0]), batch_size=2))
 
 
-# -- what is told ----------------------------------------------------------------------------------------------
+# -- what is told ------------------------------------------------------------------------------------------
 
 
 def test_every_setting_that_differs_from_its_default_is_told(split, caplog):
@@ -310,7 +310,7 @@ def test_every_setting_that_differs_from_its_default_is_told(split, caplog):
     assert "examples/s" in lines[2]
 
 
-# -- the helper of the exam ------------------------------------------------------------------------------------
+# -- the helper of the exam --------------------------------------------------------------------------------
 
 
 def test_every_part_of_the_loss_moves_a_weight(split):

@@ -174,7 +174,7 @@ def test_a_gradient_that_is_no_number_is_told_and_spoils_no_other():
     assert q.grad.tolist() == [8]
 
 
-def test_two_threads_give_the_same_numbers_again(rng):
+def test_two_threads_give_the_same_numbers_again():
     runs = []
     for _ in range(2):
         table = ItemTable(3000, 64, std=0.1, generator=torch.Generator().manual_seed(0), sparse=True)

@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 
 
 def start(folder, kind):
-    env = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(HERE.parent), *sys.path])
+    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*ranks, HERE / "ranks.py", folder, kind], env=env, capture_output=True, text=True, check=False

@@ -38,7 +38,7 @@ def state_of(folder):
 
 
 def test_killed_at_random_steps_and_resumed_it_ends_at_the_same_weights(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(TESTS)}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     command = [sys.executable, Path(__file__).with_name("killed.py"), tmp_path, "1"]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -135,9 +135,10 @@ def test_the_best_weights_are_kept_over_a_break(tmp_path, split):
         if epoch == 3:
             raise Stop
 
+    kept_in = Checkpoint(tmp_path, every=0)
     with pytest.raises(Stop):
         fit(
-            tiny(split), split, valid=lambda _: {"hit": next(answers)}, epochs=6, checkpoint=Checkpoint(tmp_path, every=0),
+            tiny(split), split, valid=lambda _: {"hit": next(answers)}, epochs=6, checkpoint=kept_in,
             callbacks=[keep],
         )  # fmt: skip
     answers = iter([0.2, 0.3, 0.3])
@@ -202,7 +203,7 @@ def test_the_log_is_a_table(tmp_path, split):
     assert [float(line.split(",")[1]) for line in lines] == [row["loss"] for row in model.training_log]
 
 
-# -- a disk that is full ---------------------------------------------------------------------------------------
+# -- a disk that is full -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

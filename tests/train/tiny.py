@@ -11,7 +11,7 @@ from penchant.protocols import Defaults, Loss
 
 
 class Tiny(nn.Module):
-    """Scores item j after item i by <from_i, to_j>; draws negatives and dropout, has BatchNorm and a penalty."""
+    """Scores item j after item i by <from_i, to_j>; has negatives, dropout, BatchNorm and a penalty."""
 
     defaults = Defaults(learning_rate=0.05, batch_size=16, epochs=4, patience=2, metric="hit", clip=5.0)
 

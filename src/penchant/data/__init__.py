@@ -2,6 +2,7 @@
 
 from penchant.data.attributes import Attributes, Categories
 from penchant.data.batch import Batch, Histories, Padded, Ragged, Requests, offsets_of, ranges
+from penchant.data.events import AtLeast, Categorical, at_least, categorical, items, read_events, users
 from penchant.data.interactions import Column, Features, Interactions
 from penchant.data.loader import Examples, Source, keyed_generator
 from penchant.data.negatives import Popularity, Sampler, Seen, Uniform, draw_unseen
@@ -17,14 +18,19 @@ from penchant.data.split import (
     split_by_user,
     split_leave_last,
 )
+from penchant.data.store import open_log, verify
+from penchant.data.tables import AttributeTable
 from penchant.data.vocabulary import FIRST, PADDING, UNKNOWN, Vocabulary
 
 __all__ = [
     "FIRST",
     "PADDING",
     "UNKNOWN",
+    "AtLeast",
+    "AttributeTable",
     "Attributes",
     "Batch",
+    "Categorical",
     "Categories",
     "Column",
     "DataProfile",
@@ -47,13 +53,20 @@ __all__ = [
     "Ties",
     "Uniform",
     "Vocabulary",
+    "at_least",
+    "categorical",
     "draw_unseen",
+    "items",
     "keyed_generator",
     "offsets_of",
+    "open_log",
     "ranges",
+    "read_events",
     "sampler",
     "split_by_item",
     "split_by_time",
     "split_by_user",
     "split_leave_last",
+    "users",
+    "verify",
 ]

@@ -43,8 +43,10 @@ class ArrayWriter:
 
     def array(self, name: str, values: Tensor | np.ndarray) -> None:
         """Writes NAME.npy."""
-        plain = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
-        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(plain), allow_pickle=False)
+        plain = np.ascontiguousarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+        with (self.folder / f"{name}.npy").open("wb") as file:  # np.save hides why a write failed
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(plain))
+            file.write(plain.data if plain.size else b"")
         self.files.append(f"{name}.npy")
 
     def column(self, name: str, values: pl.Series) -> None:
@@ -52,7 +54,7 @@ class ArrayWriter:
         arrow = values.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
         table = pa.table({"values": arrow})
         with (
-            pa.OSFile(str(self.folder / f"{name}.arrow"), "wb") as file,
+            (self.folder / f"{name}.arrow").open("wb") as file,
             pa.ipc.new_file(file, table.schema) as sink,
         ):
             sink.write_table(table)

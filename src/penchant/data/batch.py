@@ -31,7 +31,7 @@ class Ragged(NamedTuple):
 
 
 def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
-    """starts[0], starts[0]+1, ... (lengths[0] of them), then starts[1], ...: positions of ragged slices, [T]."""
+    """Positions [T] of ragged slices: lengths[0] numbers from starts[0] on, then those of the next, ..."""
     count = len(starts)
     if count and bool((lengths == lengths[0]).all()):  # the usual case of full windows: one broadcast add
         return (starts.unsqueeze(1) + torch.arange(int(lengths[0]), device=starts.device)).reshape(-1)
@@ -157,7 +157,9 @@ class Histories:
 
         item = gather(self.item)
         assert item is not None
-        columns = {name: value for name, column in self.columns.items() if (value := gather(column)) is not None}
+        columns = {
+            name: value for name, column in self.columns.items() if (value := gather(column)) is not None
+        }
         return Padded(item, mask, kept, gather(self.time), gather(self.event), columns)
 
     def age(self, at: Tensor) -> Tensor:
@@ -210,7 +212,9 @@ class Requests:
         exclude = self.exclude
         if exclude is not None:
             lengths = exclude.lengths.index_select(0, index)
-            values = exclude.values.index_select(0, ranges(exclude.offsets[:-1].index_select(0, index), lengths))
+            values = exclude.values.index_select(
+                0, ranges(exclude.offsets[:-1].index_select(0, index), lengths)
+            )
             exclude = Ragged(values, _offsets(lengths))
         eligible = self.eligible
         if eligible is not None and eligible.dim() == 2:
@@ -236,7 +240,8 @@ class Batch:
         at: when the target happened, [B] int64 ([T] from `Sequences`).
         target: the item an example is about, [B] int64 ([T] from `Sequences`; 0: nothing to learn there).
         weight: [B] float32 ([T] from `Sequences`).
-        histories: what the user did before; from `Sequences`, the inputs, one a position along the same offsets.
+        histories: what the user did before; from `Sequences`, the inputs, one a position along the same
+            offsets.
         label: the outcome, [B] float32 in [0, 1]; None where every target is a positive.
         offsets: [B+1], only from `Sequences`: user b owns positions `offsets[b]:offsets[b+1]`.
         context: request columns by name.

@@ -250,7 +250,8 @@ def _log(source: str, checked: Checked, seed: int) -> Interactions:
         last=None if seconds is None else int(seconds.max()),
         time_unit="none" if times is None else times.unit, tied=facts.tied, repeats=facts.repeats,
         ties_follow_id=bool(order.follows), tie_order="hash" if order.follows else "file",
-        positives=None if label is None else float(label.mean(dtype=np.float64)), events=_counts(kinds, event),
+        positives=None if label is None else float(label.mean(dtype=np.float64)),
+        events=_counts(kinds, event),
         history=facts.history, popularity=facts.popularity, unknown_items=unknown_items,
         unknown_users=unknown_users, notes=tuple(notes),
     )  # fmt: skip

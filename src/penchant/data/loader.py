@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from typing import Protocol
 
 import torch
@@ -21,7 +21,8 @@ def keyed_generator(seed: int, stream: str, epoch: int = 0, step: int = 0) -> Ge
     Args:
         seed: any integer.
         stream: what the draws are for ("order", "negatives", ...): streams do not touch one another.
-        epoch, step: counters.
+        epoch: a counter.
+        step: a counter within it.
     """
     key = seed & _MASK
     for value in (*stream.encode(), epoch, step):  # splitmix64 over the parts of the key
@@ -64,8 +65,11 @@ class Source:
             if value < least:
                 raise ArgumentError(name, value, expected=f"an integer of at least {least}")
         if not len(examples):
-            raise ArgumentError("examples", 0, expected="at least one training example", fix="use a larger log or split")
-        self.examples, self.batch_size, self.seed, self.shuffle, self.ahead = examples, batch_size, seed, shuffle, ahead
+            raise ArgumentError(
+                "examples", 0, expected="at least one training example", fix="use a larger log or split"
+            )
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.shuffle, self.ahead = shuffle, ahead
         self.epoch, self.consumed = 0, 0
         self.weights: Tensor | None = None
         self._rank, self._ranks = 0, 1
@@ -125,26 +129,8 @@ def _ahead(batches: Iterator[Batch], depth: int) -> Iterator[Batch]:
     """The same batches, made by a thread up to `depth` ahead; an error there is raised here."""
     queue: Queue[Batch | BaseException | None] = Queue(depth)
     stop = threading.Event()
-
-    def put(value: Batch | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                return queue.put(value, timeout=0.1)
-            except Full:
-                continue
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                put(batch)
-                if stop.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001  (handed over, not swallowed)
-            put(error)
-
-    thread = threading.Thread(target=work, daemon=True, name="penchant-batches")
-    thread.start()
+    work = threading.Thread(target=_fill, args=(queue, batches, stop), daemon=True, name="penchant-batches")
+    work.start()
     try:
         while (value := queue.get()) is not None:
             if isinstance(value, BaseException):
@@ -152,11 +138,24 @@ def _ahead(batches: Iterator[Batch], depth: int) -> Iterator[Batch]:
             yield value
     finally:
         stop.set()
-        while True:
+        work.join()
+
+
+def _fill(
+    queue: Queue[Batch | BaseException | None], batches: Iterator[Batch], stop: threading.Event
+) -> None:
+    def put(value: Batch | BaseException | None) -> None:
+        while not stop.is_set():
             try:
-                queue.get_nowait()
-            except Empty:
-                break
-        thread.join()
+                return queue.put(value, timeout=0.1)
+            except Full:
+                continue
 
-
+    try:
+        for batch in batches:
+            put(batch)
+            if stop.is_set():
+                return
+        put(None)
+    except BaseException as error:  # handed over, not swallowed
+        put(error)

@@ -62,16 +62,18 @@ class Popularity:
         """[count] int64."""
         place = torch.randint(len(self.items), (count,), generator=generator)
         coin = torch.rand(count, generator=generator, dtype=torch.float64)
-        place = torch.where(coin < self._keep.index_select(0, place), place, self._alias.index_select(0, place))
+        place = torch.where(
+            coin < self._keep.index_select(0, place), place, self._alias.index_select(0, place)
+        )
         return self.items.index_select(0, place)
 
 
 def _alias_table(probability: Tensor) -> tuple[Tensor, Tensor]:
-    """Alias table without a loop over items.
+    """What each column keeps [n], and who gets the rest [n]; Walker's table without a loop over items.
 
-    Lay the deficits of the small columns end to end, and likewise the surpluses of the large ones (both sum to
-    the same): a small column is topped up by the large column in whose stretch its own end falls... which may
-    overdraw that column by less than one unit, so what a large column keeps is settled by where its stretch ends.
+    Lay what the small columns (below the mean) lack end to end, and beside it what the large ones have to
+    give: both are equally long. A small column is topped up whole by the large column in whose stretch its
+    need begins. That may overdraw the large one, by less than a unit; the next large one makes up for it.
     """
     n = len(probability)
     scaled = probability * n
@@ -132,10 +134,18 @@ class Seen:
 
 
 def draw_unseen(
-    sampler: Sampler, seen: Seen, users: Tensor, rows: Tensor, target: Tensor, count: int, generator: Generator,
-    *, rounds: int = 16,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """`count` items for each of n examples that its user had not seen before `rows`, and that are not its target.
+    sampler: Sampler,
+    seen: Seen,
+    users: Tensor,
+    rows: Tensor,
+    target: Tensor,
+    count: int,
+    generator: Generator,
+    *,
+    rounds: int = 16,
+) -> tuple[Tensor, Tensor]:
+    """`count` items for each of n examples that its user had not seen before `rows`, and that are not its
+    target.
 
     Returns: items [n, count] int64 and whether each is good, [n, count] bool: after `rounds` redraws what is
         still seen (a user who saw nearly everything) is marked, so that its example can weigh nothing.

@@ -36,9 +36,9 @@ class Pointwise:
         reject: what a negative must not be: "past" (what the user had before the target), "positive" (any
             training positive of the user), "all" (any event of the user, future ones too: reports say so).
 
-    The negatives of a batch of B events stand in `extra["negatives"]` [B, M], with `extra["negatives_weight"]`
-    [B, M] (0 for those of an event of label 0): the user side of an event and of its negatives is one and the
-    same, so a ranker encodes it once.
+    The negatives of a batch of B events stand in `extra["negatives"]` [B, M], with
+    `extra["negatives_weight"]` [B, M] (0 for those of an event of label 0): the user side of an event and of
+    its negatives is one and the same, so a ranker encodes it once.
     """
 
     def __init__(
@@ -57,14 +57,20 @@ class Pointwise:
             if value < least:
                 raise ArgumentError(name, value, expected=f"an integer of at least {least}")
         if log.label is None and not self.negatives:
-            raise ArgumentError("negatives", 0, expected="at least 1 for a log without labels (it has positives only)")
+            raise ArgumentError(
+                "negatives", 0, expected="at least 1 for a log without labels (it has positives only)"
+            )
         self._rows = split.train.rows
         self._sampler = sampler(split, alpha=alpha) if self.negatives else None
         if reject not in ("past", "positive", "all"):
             raise ArgumentError("reject", reject, expected="'past', 'positive' or 'all'")
         self._past = reject == "past"
         if self.negatives:
-            known = {"past": split.train.rows, "positive": split.train.targets, "all": torch.arange(len(log))}[reject]
+            known = {
+                "past": split.train.rows,
+                "positive": split.train.targets,
+                "all": torch.arange(len(log)),
+            }[reject]
             self._seen = Seen.of(split, known)
 
     def __len__(self) -> int:
@@ -79,12 +85,15 @@ class Pointwise:
         extra: dict[str, Tensor] = {}
         if self._sampler:
             limit = rows if self._past else torch.full_like(rows, len(log))
-            drawn, good = draw_unseen(self._sampler, self._seen, users, limit, target, self.negatives, generator)
+            drawn, good = draw_unseen(
+                self._sampler, self._seen, users, limit, target, self.negatives, generator
+            )
             extra = {"negatives": drawn, "negatives_weight": good.float() * label.unsqueeze(1)}
         return Batch(
             row=index, user=users, at=log.time.index_select(0, rows), target=target, label=label,
-            weight=torch.ones(len(rows)), histories=split.histories(users, split.history_end(rows), self.history),
-            context={name: column.index_select(0, rows) for name, column in log.columns.items()}, extra=extra,
+            weight=torch.ones(len(rows)),
+            histories=split.histories(users, split.history_end(rows), self.history),
+            context={name: c.index_select(0, rows) for name, c in log.columns.items()}, extra=extra,
         )  # fmt: skip
 
 
@@ -114,7 +123,11 @@ class Sequences:
         alpha: float = 0.0,
         own_negatives: int = 0,
     ) -> None:
-        for name, value, least in (("history", history, 1), ("negatives", negatives, 0), ("own_negatives", own_negatives, 0)):
+        for name, value, least in (
+            ("history", history, 1),
+            ("negatives", negatives, 0),
+            ("own_negatives", own_negatives, 0),
+        ):
             if value < least:
                 raise ArgumentError(name, value, expected=f"an integer of at least {least}")
         if windows not in ("all", "newest"):
@@ -125,7 +138,9 @@ class Sequences:
         # training rows are a prefix of each user's usable rows (or all, or none): windows over targets 1..n-1
         usable_part = split.part if split.usable is None else split.part.index_select(0, split.usable)
         train_until = torch.cat([torch.zeros(1, dtype=torch.int64), (usable_part == 1).long().cumsum(0)])
-        inputs = (train_until.index_select(0, split.starts[1:]) - train_until.index_select(0, split.starts[:-1]) - 1).clamp_(min=0)
+        inputs = (
+            train_until.index_select(0, split.starts[1:]) - train_until.index_select(0, split.starts[:-1]) - 1
+        ).clamp_(min=0)
         count = (inputs + history - 1) // history
         if windows == "newest":
             count = count.clamp(max=1)
@@ -162,7 +177,13 @@ class Sequences:
             assert self._seen
             owner = torch.repeat_interleave(users, ends - starts)
             drawn, good = draw_unseen(
-                self._sampler, self._seen, owner, torch.full_like(rows, len(log)), target, self.own_negatives, generator
+                self._sampler,
+                self._seen,
+                owner,
+                torch.full_like(rows, len(log)),
+                target,
+                self.own_negatives,
+                generator,
             )
             extra["own_negatives"], extra["own_negatives_weight"] = drawn, good.float()
         return Batch(

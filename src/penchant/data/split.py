@@ -26,8 +26,8 @@ class Split:
     Attributes:
         log: the log.
         part: [N] uint8, 0 unused, 1 train, 2 validation, 3 test.
-        clock: "global" (nothing later than a cut is trained on) or "user" (each user has cuts of their own, so
-            other users' later events are trained on).
+        clock: "global" (nothing later than a cut is trained on) or "user" (each user has cuts of their own,
+            so other users' later events are trained on).
         name: how it was made, in words, for results tables.
         cuts: times of the validation and test cuts (global clock).
         ties: "order": a history holds what comes before its target in the log's order. "exclude": only what
@@ -59,11 +59,11 @@ class Split:
         """The rows to report on."""
         return Part(self, "test")
 
-    # -- histories ---------------------------------------------------------------------------------------------
+    # -- histories -------------------------------------------------------------------------------------------
 
     @cached_property
     def starts(self) -> Tensor:
-        """[U+1] int64: user u's usable events are positions `starts[u]:starts[u+1]` (of `usable`, or of the log)."""
+        """[U+1] int64: user u's usable events are `starts[u]:starts[u+1]`, of `usable` or of the log."""
         if self.usable is None:
             return self.log.offsets
         return torch.searchsorted(self.usable, self.log.offsets)
@@ -88,18 +88,20 @@ class Split:
         return torch.repeat_interleave(starts, torch.diff(starts, append=starts.new_tensor([len(self.log)])))
 
     def histories(self, users: Tensor, ends: Tensor, length: int | None = None) -> Histories:
-        """The usable events of `users` before usable positions `ends` [B]; the newest `length` where given."""
+        """The newest `length` (or all) usable events of `users` before usable positions `ends` [B]."""
         starts = self.starts.index_select(0, users)
         if length is not None:
             starts = torch.maximum(starts, ends - length)
         return self.log.histories(starts, ends, self.usable)
 
-    # -- what training may know --------------------------------------------------------------------------------
+    # -- what training may know ------------------------------------------------------------------------------
 
     @cached_property
     def item_counts(self) -> Tensor:
         """Training events an item, [V] int64."""
-        return torch.bincount(self.log.item.index_select(0, self.train.rows), minlength=len(self.log.catalogue))
+        return torch.bincount(
+            self.log.item.index_select(0, self.train.rows), minlength=len(self.log.catalogue)
+        )
 
     @cached_property
     def seen_items(self) -> Tensor:
@@ -147,8 +149,8 @@ class Part:
         """The questions of this part.
 
         Args:
-            at: "each": one query a positive event, its history rolling on; "cut": one a user at the cut, with all
-                positives of the part as targets.
+            at: "each": one query a positive event, its history rolling on; "cut": one a user at the cut, with
+                all positives of the part as targets.
         """
         split, log, rows = self.split, self.split.log, self.targets
         if not len(rows):
@@ -156,7 +158,9 @@ class Part:
         users, items = log.user_of(rows), log.item.index_select(0, rows).long()
         if at == "each":
             targets = Ragged(items, torch.arange(len(rows) + 1))
-            return Queries(split, users, split.history_end(rows), log.time.index_select(0, rows), targets, rows)
+            return Queries(
+                split, users, split.history_end(rows), log.time.index_select(0, rows), targets, rows
+            )
         if at != "cut":
             raise ArgumentError("at", at, expected="'each' or 'cut'")
         asked, counts = torch.unique_consecutive(users, return_counts=True)
@@ -206,13 +210,16 @@ class Queries:
         """Queries `begin:stop` as requests.
 
         Args:
-            begin, stop: which.
+            begin: the first query.
+            stop: the one after the last.
             exclude_seen: whether items of the history must not be answered.
             history: newest events to hand over; None for all.
         """
         users, ends = self.user[begin:stop], self.end[begin:stop]
         whole = self.split.histories(users, ends)
-        context = {name: c.index_select(0, self.row[begin:stop]) for name, c in self.split.log.columns.items()}
+        context = {
+            name: c.index_select(0, self.row[begin:stop]) for name, c in self.split.log.columns.items()
+        }
         known = torch.where(self.split.seen_users.index_select(0, users), users, torch.ones_like(users))
         return Requests(
             known,
@@ -228,7 +235,7 @@ class Queries:
             yield begin, min(begin + size, len(self))
 
 
-# -- the ways to split ---------------------------------------------------------------------------------------------
+# -- the ways to split ---------------------------------------------------------------------------------------
 
 
 def split_by_time(
@@ -242,19 +249,26 @@ def split_by_time(
 
     Args:
         log: a log with times.
-        valid, test: shares of all events in (0, 1), or the dates (ISO text, date or datetime, UTC) at which
-            the part begins. Events of the second at which a share would fall all go to the later part.
+        valid: its share of all events in (0, 1), or when it begins (ISO text, date or datetime, UTC).
+        test: likewise. Events of the second at which a share would fall all go to the later part.
         ties: see `Split`.
 
     Raises: SplitError if the log has no times, or if a part would be empty.
     """
     if not log.has_time:
-        raise SplitError("split_by_time needs times and this log has none.\n  Fix: use split_leave_last or split_by_user.")
+        raise SplitError(
+            "split_by_time needs times and this log has none.\n  Fix: use split_leave_last or split_by_user."
+        )
     order = log.time.sort().values
     test_cut = _cut(order, test, 0.0, "test")
-    valid_cut = _cut(order, valid, test if isinstance(test, float) else float((order >= test_cut).double().mean()), "valid")
+    valid_cut = _cut(
+        order, valid, test if isinstance(test, float) else float((order >= test_cut).double().mean()), "valid"
+    )
     if valid_cut >= test_cut:
-        raise SplitError(f"the validation part would begin at {_day(valid_cut)}, not before the test part ({_day(test_cut)})")
+        raise SplitError(
+            f"the validation part would begin at {_day(valid_cut)}, the test part at {_day(test_cut)}: "
+            "not after it.\n  Fix: give the validation part an earlier date or a larger share."
+        )
     part = torch.full((len(log),), TRAIN, dtype=torch.uint8)
     part[log.time >= valid_cut] = VALID
     part[log.time >= test_cut] = TEST
@@ -265,22 +279,23 @@ def split_by_time(
 def split_leave_last(log: Interactions, *, k: int = 1, ties: Ties = "order") -> Split:
     """Leaves each user's last `k` positives for testing and the `k` before those for validation.
 
-    A user with at most k positives is all training; one with at most 2k gives no validation. Events between and
-    after the held-out positives (label 0) belong to the part that they stand in, so nothing that follows a
-    held-out event is learned from its user. Other users' later events are: the audit prints how many.
+    A user with at most k positives is all training; one with at most 2k gives no validation. Events between
+    and after the held-out positives (label 0) belong to the part that they stand in, so nothing that follows
+    a held-out event is learned from its user. Other users' later events are: the audit prints how many.
     """
     if k < 1:
         raise ArgumentError("k", k, expected="an integer of at least 1")
     positive = log.positive(torch.arange(len(log)))
     rank = positive.long().flip(0).cumsum(0).flip(0)  # positives from this row on, over all users
-    after = torch.cat([rank, rank.new_zeros(1)]).index_select(0, log.offsets[1:])  # ... that belong to later users
-    total = torch.cat([rank, rank.new_zeros(1)]).index_select(0, log.offsets[:-1]) - after
+    rank_or_end = torch.cat([rank, rank.new_zeros(1)])
+    after = rank_or_end.index_select(0, log.offsets[1:])  # ... that belong to later users
+    total = rank_or_end.index_select(0, log.offsets[:-1]) - after
     left = rank - after.index_select(0, log.user)  # positives of the same user from this row on
     total = total.index_select(0, log.user)
     # a row belongs to the held-out part from that part's first positive on
     behind = left - positive.long()  # positives of the user strictly after this row
     part = torch.full((len(log),), TRAIN, dtype=torch.uint8)
-    reached = torch.where(positive, left, behind + 1)  # the youngest positive at or before the row counts from here
+    reached = torch.where(positive, left, behind + 1)  # at the latest positive up to the row
     has_earlier = reached <= total
     part[(reached <= 2 * k) & has_earlier & (total > 2 * k)] = VALID
     part[(reached <= k) & has_earlier & (total > k)] = TEST
@@ -295,13 +310,16 @@ def split_by_user(
 
     Args:
         log: the log.
-        valid, test: shares of users.
+        valid: its share of users.
+        test: likewise.
         seed: which users.
         ties: see `Split`.
     """
     users = _draw(log.offsets.diff() > 0, valid, test, seed)
     part = users.index_select(0, log.user)
-    return _checked(Split(log, part, "user", f"unseen users ({valid:.0%} / {test:.0%}, seed {seed})", ties=ties))
+    return _checked(
+        Split(log, part, "user", f"unseen users ({valid:.0%} / {test:.0%}, seed {seed})", ties=ties)
+    )
 
 
 def split_by_item(
@@ -311,7 +329,8 @@ def split_by_item(
 
     Args:
         log: the log.
-        valid, test: shares of items that have an event.
+        valid: its share of the items that have an event.
+        test: likewise.
         seed: which items.
         ties: see `Split`.
     """
@@ -343,7 +362,9 @@ def _cut(ordered: Tensor, at: float | str | date, later: float, name: str) -> in
         try:
             at = datetime.fromisoformat(at)
         except ValueError:
-            raise ArgumentError(name, at, expected="a share in (0, 1), or a date such as '2024-05-31'") from None
+            raise ArgumentError(
+                name, at, expected="a share in (0, 1), or a date such as '2024-05-31'"
+            ) from None
     if isinstance(at, date):
         moment = at if isinstance(at, datetime) else datetime(at.year, at.month, at.day)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
@@ -361,7 +382,7 @@ def _checked(split: Split) -> Split:
         if not bool((split.part == number).any()):
             raise SplitError(
                 f"{split.name}: the {name} part is empty ({len(split.log):,} events, "
-                f"{len(split.log.users) - 2:,} users).\n  Fix: give it a larger share, or another kind of split."
+                f"{len(split.log.users) - 2:,} users).\n"
+                "  Fix: give it a larger share, or use another kind of split."
             )
     return split
-

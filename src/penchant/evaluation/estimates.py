@@ -1,6 +1,7 @@
 """From values per query to means with intervals, paired differences and slices."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -53,7 +54,7 @@ def _estimate(interval: Interval) -> Estimate:
 
 
 def sliced(values: Values, asked: Queries, setting: Setting) -> dict[str, tuple[Slice, ...]]:
-    """Every system's metrics by history length, by popularity of the target, and for users unseen in training."""
+    """Every system's metrics by history length, popularity of the target, and users trained on or not."""
     users = asked.user.numpy()
     found: dict[str, list[Slice]] = {system: [] for system in values}
     for by, names in _slices(asked).items():
@@ -79,7 +80,7 @@ def _slices(asked: Queries) -> dict[str, NDArray[np.str_]]:
         else f"{low} events and more"
         if high is None
         else f"{low} to {high - 1} events"
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+        for low, high in pairwise(bounds)
     ]
     padded = np.array([" " * (len(labels) - i) + label for i, label in enumerate(labels)])
     slices = {"history": padded[np.searchsorted(_HISTORY, lengths, side="right") - 1]}

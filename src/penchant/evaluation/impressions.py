@@ -45,12 +45,12 @@ class Impressions:
 
 
 def impressions(asked: Queries, *, negatives: int | None, seed: int) -> Impressions:
-    """The log's own outcomes where it has them, else every target beside items that its user had not seen by then.
+    """The log's own outcomes, or else every target beside items that its user had not seen by then.
 
     Args:
         asked: one query an event (`at="each"`).
-        negatives: items drawn beside each positive, uniformly from the items of the training rows; None: 20, or 0
-            for a log with labels.
+        negatives: items drawn beside each positive, uniformly from the items of the training rows; None: 20,
+            or 0 for a log with labels.
         seed: of the draws.
 
     Raises: ArgumentError if `negatives` is 0 for a log without labels, or the queries have several targets.
@@ -96,9 +96,9 @@ def judge(
 ) -> Result:
     """How well rankers tell what was chosen from what was not, and how true their probabilities are.
 
-    `auc`, `gauc` (groups are users), `log_loss`, `normalised_entropy`, `brier`, `ece`, `pcoc`. With sampled negatives
-    the base rate is that of the sample, so the last five speak of that sample. GAUC and log loss have intervals and
-    are compared in pairs.
+    `auc`, `gauc` (groups are users), `log_loss`, `normalised_entropy`, `brier`, `ece`, `pcoc`. With sampled
+    negatives the base rate is that of the sample, so the last five speak of that sample. GAUC and log loss
+    have intervals and are compared in pairs.
     """
     shown = impressions(asked, negatives=negatives, seed=setting.seed)
     setting = replace(setting, negatives=shown.negatives)

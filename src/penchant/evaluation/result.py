@@ -41,7 +41,8 @@ class Setting:
     def __str__(self) -> str:
         seen = "seen items masked" if self.exclude_seen else "seen items may return"
         asked = "one query an event" if self.at == "each" else "one query a user at the cut"
-        return f"{self.split}; {self.part} part, {asked}; ties: {self.ties}; candidates: {self.candidates}; {seen}"
+        where = f"{self.split}; {self.part} part, {asked}"
+        return f"{where}; ties: {self.ties}; candidates: {self.candidates}; {seen}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class Result:
         }
 
     def __str__(self) -> str:
-        """A table for a terminal: a row a metric, a column a system, intervals and paired differences beside."""
+        """A table for a terminal: a row a metric, a column a system, intervals and paired differences."""
         return "\n".join([self.caption, *([self.verdict] if self.verdict else []), *self._table()])
 
     @property

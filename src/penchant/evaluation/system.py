@@ -48,8 +48,8 @@ def evaluate(
     """Ranks the whole catalogue for every query and says how good the lists are, and how sure one can be.
 
     Args:
-        system: a fitted retriever, funnel or ranker. A retriever or funnel answers lists; a ranker alone scores
-            each held-out event beside sampled negatives (or the log's own labels).
+        system: a fitted retriever, funnel or ranker. A retriever or funnel answers lists; a ranker alone
+            scores each held-out event beside sampled negatives (or the log's own labels).
         queries: `split.test`, or `split.test(at="cut")`.
         against: systems of the same kind to compare with; intervals of differences are paired over users.
         cutoffs: list lengths.

@@ -13,9 +13,7 @@ from penchant.protocols import Candidates, Contribution
 
 def _items(log: Interactions, index: np.ndarray, prefix: str = "") -> dict[str, pl.Series | list[str]]:
     """Columns that name items: their ids, and titles where the log has them."""
-    columns: dict[str, pl.Series | list[str]] = {
-        f"{prefix}item" if not prefix else prefix: log.catalogue.vocabulary.ids(index)
-    }
+    columns: dict[str, pl.Series | list[str]] = {prefix or "item": log.catalogue.vocabulary.ids(index)}
     if log.catalogue.title is not None:
         columns[f"{prefix}_title" if prefix else "title"] = log.catalogue.titles(index)
     return columns

@@ -48,7 +48,7 @@ class Asker:
         return index
 
     def eligible(self, deny: Sequence[object], available: Sequence[object] | None) -> Tensor | None:
-        """[V] bool by the rules of a request; None where there are none. Ids that are not in the log are ignored."""
+        """[V] bool by the rules of a request; None where there are none. Ids not in the log are ignored."""
         if not len(deny) and available is None:
             return None
         vocabulary = self.log.catalogue.vocabulary

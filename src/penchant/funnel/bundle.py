@@ -97,7 +97,8 @@ def _read(folder: Path) -> dict[str, Any]:
     file = folder / "bundle.json"
     if not file.is_file():
         raise StoreError(
-            f"{folder}: no bundle here (bundle.json is missing).\n  Fix: give the folder that Funnel.save wrote."
+            f"{folder}: no bundle here (bundle.json is missing).\n"
+            "  Fix: give the folder that Funnel.save wrote."
         )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -107,13 +108,16 @@ def _read(folder: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise VersionError(folder, found, supported=f"format {FORMAT}")
     try:
-        for stage in manifest["stages"]:
-            if stage["role"] not in ("retrieve", "rank") or not isinstance(stage["model"]["class"], str):
-                raise ValueError(f"stage {stage!r}")
-            _inside(folder, stage["weights"])
-        int(manifest["candidates"]), float(manifest["blend"])
-    except (KeyError, TypeError, ValueError) as error:
+        sound = all(stage["role"] in ("retrieve", "rank") for stage in manifest["stages"])
+        sound &= all(isinstance(stage["model"]["class"], str) for stage in manifest["stages"])
+        sound &= isinstance(manifest["candidates"], int) and isinstance(manifest["blend"], int | float)
+        files = [stage["weights"] for stage in manifest["stages"]]
+    except (KeyError, TypeError) as error:
         raise StoreError(f"{file}: not a bundle manifest ({error!r}).") from None
+    if not sound:
+        raise StoreError(f"{file}: not a bundle manifest (a stage or a number is not as it should be).")
+    for name in files:
+        _inside(folder, name)
     return manifest
 
 
@@ -148,15 +152,16 @@ def _card(funnel: Funnel, result: Any) -> dict[str, Any]:
 
 
 def _card_text(card: dict[str, Any]) -> str:
-    data = card["data"]
+    data, versions = card["data"], card["versions"]
     lines = [
         "# Model card",
         "",
-        f"`{card['funnel']}`, written by penchant {card['versions']['penchant']} (torch {card['versions']['torch']}).",
+        f"`{card['funnel']}`, written by penchant {versions['penchant']} (torch {versions['torch']}).",
         "",
         "## Data",
         "",
-        f"{data['source']}: {data['kept']:,} of {data['read']:,} events kept, {data['users']:,} users, {data['items']:,} items.",
+        f"{data['source']}: {data['kept']:,} of {data['read']:,} events kept, "
+        f"{data['users']:,} users, {data['items']:,} items.",
         *(f"- dropped {count:,}: {reason}" for reason, count in data["dropped"].items()),
         *(f"- {note}" for note in data["notes"]),
         "",

@@ -22,7 +22,7 @@ _CELLS = 16_384  # user-candidate pairs that a ranker scores at once: bounds mem
 
 
 class Funnel:
-    """Retrievers, merged and filtered, then a ranker. It is a `Retriever` itself, so `evaluate` takes it whole.
+    """Retrievers, merged and filtered, then a ranker: a `Retriever` itself, so `evaluate` takes it whole.
 
     Args:
         retrieve: one fitted retriever or several, in order of trust. A `Popularity` among them also answers
@@ -31,9 +31,9 @@ class Funnel:
         data: the log whose histories and titles `recommend` uses: a snapshot that `save` keeps.
         candidates: how many items go from the retrievers to the ranker; each retriever is asked for as many.
         weights: how much each retriever counts in the merge.
-        blend: how much the ranker's order counts beside the retrievers' order, in [0, 1], by reciprocal ranks;
-            1 is the ranker alone. A value to choose on validation: rankers learn to tell what was chosen from
-            what was not, and know little of how good retrievers' candidates differ.
+        blend: how much the ranker's order counts beside the retrievers' order, in [0, 1], by reciprocal
+            ranks; 1 is the ranker alone. A value to choose on validation: rankers learn to tell what was
+            chosen from what was not, and know little of how good retrievers' candidates differ.
         names: what to call the stages; their classes' names by default.
 
     Raises: ArgumentError if a stage lacks the methods of its protocol, or a number is out of range.
@@ -78,7 +78,7 @@ class Funnel:
         rank = "" if self.ranker is None else f" -> rank {type(self.ranker).__name__}"
         return f"Funnel(retrieve {' + '.join(self.retrievers)} -> {self.candidates} candidates{rank})"
 
-    # -- the stages --------------------------------------------------------------------------------------------
+    # -- the stages ------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def stages(self, requests: Requests, k: int, dials: Any = None) -> dict[str, Candidates]:
@@ -167,7 +167,7 @@ class Funnel:
         kind = getattr(type(self.retrievers[name]), "Dials", None)
         return isinstance(kind, type) and isinstance(dials, kind)
 
-    # -- what people ask ---------------------------------------------------------------------------------------
+    # -- what people ask -------------------------------------------------------------------------------------
 
     def recommend(
         self,
@@ -193,10 +193,12 @@ class Funnel:
             k: items a user; fewer come back only where fewer may be answered.
             deny: item ids that must not be answered.
             available: item ids that may be answered; None for all.
-            exclude_seen: whether items of the history are left out; None: unless the log shows that people repeat.
+            exclude_seen: whether items of the history are left out; None: unless the log shows that people
+                repeat.
             dials: see `stages`.
 
-        Returns: a frame with columns user, rank, item, title (where the log has titles), score, stage, reason.
+        Returns: a frame with columns user, rank, item, title (where the log has titles), score, stage,
+            reason.
         Raises: ArgumentError for anything that is not as said above; DataError for a bad `events` table.
         """
         if k < 1:
@@ -225,7 +227,10 @@ class Funnel:
 
         Args:
             item: the id of the item.
-            user, history, events, at: who is asked about, as in `recommend`.
+            user: the id of a user of the log.
+            history: or the item ids of somebody who is not in it, oldest first.
+            events: what the user just did, as in `recommend`.
+            at: the time of asking.
 
         Returns: a frame with columns item, title, value, kind, stage; the strongest event first.
         Raises: ArgumentError if the item is unknown or no stage explains itself.

@@ -15,7 +15,8 @@ class ItemTable(nn.Module):
         items: V, padding (row 0, always zero) and unknown (row 1) included.
         width: D.
         std: of the initial weights.
-        sparse: gradients as touched rows only: the cost of a step does not grow with V. Not under exact softmax.
+        sparse: gradients as touched rows only: the cost of a step does not grow with V. Not under exact
+            softmax.
         generator: what the initial weights are drawn from.
     """
 
@@ -70,6 +71,7 @@ class CategoryTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """[..., D] of `items` [...]."""
-        labels = self.table.index_select(0, items.reshape(-1)).view(*items.shape, self.table.shape[1])  # [..., M]
+        most = self.table.shape[1]
+        labels = self.table.index_select(0, items.reshape(-1)).view(*items.shape, most)  # [..., M]
         vectors = F.embedding(labels, self.weight, padding_idx=0)  # [..., M, D]
         return vectors.sum(-2) / (labels > 0).sum(-1, keepdim=True).clamp(min=1)

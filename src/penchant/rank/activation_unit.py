@@ -114,14 +114,12 @@ class _Cells(torch.autograd.Function):
         choices, width = candidates.shape[1], len(weight)
         d_events, d_weight = torch.empty_like(events), torch.zeros_like(weight)
         d_shares = g.new_empty(len(events), width)
-        d_candidates = torch.zeros_like(candidates.flatten(1))
+        # flat: adding whole rows by index has a fast path for matrices
+        d_candidates = g.new_zeros(len(candidates), choices * candidates.shape[2])
         d_base = g.new_zeros(len(candidates), choices * width)
         for a, b in _blocks(events, choices):
             some, g_cells = owner[a:b], g[a * choices : b * choices]
-            h, v = (
-                events[a:b].unsqueeze(1),
-                candidates.flatten(1).index_select(0, some).view(b - a, choices, -1),
-            )
+            h, v = events[a:b].unsqueeze(1), candidates.index_select(0, some)
             d_base.index_add_(0, some, g_cells.view(b - a, -1))
             torch.sum(g_cells.view(b - a, choices, width), 1, out=d_shares[a:b])
             d_weight.addmm_(g_cells.t(), (v * h).flatten(0, 1))

@@ -79,6 +79,8 @@ def pairs_of(batch: Batch) -> Pairs:
 
 
 def cross_entropy(logits: Tensor, pairs: Pairs) -> Loss:
-    """Binary cross-entropy of logits [B, 1 + M], in float32 whatever they come in."""
-    each = F.binary_cross_entropy_with_logits(logits.float(), pairs.labels, reduction="none")
+    """Binary cross-entropy of logits [B, 1 + M]; half-precision ones are widened first."""
+    logits = logits.to(torch.promote_types(logits.dtype, pairs.labels.dtype))
+    labels = pairs.labels.to(logits.dtype)
+    each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return Loss(sum=(pairs.weights * each).sum(), weight=pairs.weights.sum())

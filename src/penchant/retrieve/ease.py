@@ -36,8 +36,8 @@ class EASE(nn.Module):
         V, their solution takes V^3 operations).
     Source: Steck 2019, equation 8: B = I - P diag(1 / diag P), P = (X'X + l2 I)^-1. Solved in float64, since
         the condition of X'X grows with the number of users; kept in float32. With far fewer users than items
-        the same P is (I - F'F) / l2 with F = L'X and LL' = (XX' + l2 I)^-1 (the Woodbury identity, ours): U x U
-        is solved instead of V x V, and F' [V, U] is kept instead of B [V, V].
+        the same P is (I - F'F) / l2 with F = L'X and LL' = (XX' + l2 I)^-1 (the Woodbury identity, ours): U x
+        U is solved instead of V x V, and F' [V, U] is kept instead of B [V, V].
     """
 
     weight: Tensor

@@ -194,7 +194,8 @@ class Loop:
         self.run.model.eval()
         # one process asks, so that all go on or stop together
         metrics = self.validation(self.run.model) if self.fabric.is_global_zero else {}
-        return self.fabric.broadcast(metrics)
+        metrics, self.validation.metric = self.fabric.broadcast((metrics, self.validation.metric))
+        return metrics
 
     def _close_epoch(self, metrics: dict[str, float], seconds: float) -> None:
         run, state, plan = self.run, self.run.state, self.plan
