@@ -1,10 +1,6 @@
 """From event tables to logs: what is read, in which order, and what is counted."""
 
-import gzip
-from datetime import UTC, date, datetime, timedelta, timezone
-
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -33,21 +29,6 @@ def rows(log):
     who = log.users.vocabulary.ids(log.user.numpy()).to_list()
     what = log.catalogue.vocabulary.ids(log.item.numpy()).to_list()
     return sorted(zip(who, what, log.time.tolist()))
-
-
-def same(a, b):
-    """Whether two logs hold the same, whatever they were read from."""
-    assert a.users.vocabulary.all_ids.equals(b.users.vocabulary.all_ids)
-    assert a.catalogue.vocabulary.all_ids.equals(b.catalogue.vocabulary.all_ids)
-    for name in ("offsets", "item", "time", "label", "event"):
-        x, y = getattr(a, name), getattr(b, name)
-        assert (x is None) == (y is None), name
-        if x is not None:
-            torch.testing.assert_close(x, y, msg=name)
-    assert a.columns.keys() == b.columns.keys()
-    for name in a.columns:
-        torch.testing.assert_close(a.columns[name], b.columns[name], equal_nan=True)
-    return True
 
 
 # -- order and indices ---------------------------------------------------------------------------------------
@@ -162,169 +143,6 @@ def test_ids_of_other_types(ids):
     assert log.offsets.diff().tolist() == [0, 0, 2, 1]
     assert known.index(known.all_ids).tolist() == [2, 3]
     assert str(known.all_ids[0]).removesuffix(".0") == str(ids[0]).removesuffix(".0")
-
-
-# -- sources -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sources(tmp_path):
-    """The same events in every form."""
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    EVENTS[:2].write_parquet(folder / "a.parquet")
-    EVENTS[2:].write_parquet(folder / "b.parquet")
-    EVENTS.write_csv(tmp_path / "e.csv")
-    for name, separator in (("e.tsv", "\t"), ("semicolons.csv", ";"), ("bars.txt", "|")):
-        EVENTS.write_csv(tmp_path / name, separator=separator)
-    (tmp_path / "bom.csv").write_bytes(
-        b"\xef\xbb\xbf" + (tmp_path / "e.csv").read_bytes().replace(b"\n", b"\r\n")
-    )
-    with gzip.open(tmp_path / "e.csv.gz", "wb") as file:
-        file.write((tmp_path / "e.csv").read_bytes())
-    EVENTS.write_ndjson(tmp_path / "e.ndjson")
-    EVENTS.write_ndjson(tmp_path / "e.jsonl")
-    EVENTS.write_ipc(tmp_path / "e.arrow")
-    EVENTS.write_ipc(tmp_path / "e.feather")
-    types = {"user": "token", "item": "token", "time": "float", "rating": "float"}
-    EVENTS.rename({n: f"{n}:{t}" for n, t in types.items()}).write_csv(tmp_path / "e.inter", separator="\t")
-    return {
-        "frame": EVENTS,
-        "lazy": EVENTS.lazy(),
-        "pandas": EVENTS.to_pandas(),
-        "pyarrow": EVENTS.to_arrow(),
-        "batch": EVENTS.to_arrow().to_batches()[0],
-        "dict": EVENTS.to_dict(as_series=False),
-        "folder": folder,
-        "pattern": str(folder / "*.parquet"),
-        "path as text": str(tmp_path / "e.csv"),
-        **{path.name: path for path in tmp_path.iterdir() if path.is_file()},
-    }
-
-
-def test_all_kinds_of_sources_give_the_same_log(sources):
-    arguments = NAMES | {"label": at_least("rating", 3), "context": ["rating"]}
-    expected = read_events(EVENTS, **arguments)
-    assert len(sources) >= 18
-    for name, source in sources.items():
-        assert same(read_events(source, **arguments), expected), name
-
-
-def test_only_the_columns_that_are_named_are_read():
-    def fail(_):
-        raise AssertionError("read")
-
-    lazy = EVENTS.lazy().with_columns(pl.col("rating").map_batches(fail, return_dtype=pl.Int64))
-    assert len(read_events(lazy, **NAMES)) == 5
-    frame = EVENTS.to_pandas()
-    frame["mixed"] = [1, "x", None, 2.5, b"z"]  # PyArrow cannot convert this one
-    assert len(read_events(frame, **NAMES)) == 5
-
-
-def test_a_text_file_whose_ids_become_text_late(tmp_path):
-    ids = [f"{n:04}" for n in range(3_000)] + ["A12"]
-    pl.DataFrame({"u": ids, "i": range(3_001)}).write_csv(tmp_path / "late.csv")
-    log = read_events(tmp_path / "late.csv", user="u", item="i")
-    assert log.users.vocabulary.all_ids[1] == "0001"  # as it is written
-    assert log.catalogue.vocabulary.dtype == pl.Int64
-    lines = [f'{{"u": {n}, "i": {n}}}\n' for n in range(3_000)] + ['{"u": "A12", "i": 3000}\n']
-    (tmp_path / "late.ndjson").write_text("".join(lines))
-    log = read_events(tmp_path / "late.ndjson", user="u", item="i")
-    assert log.users.vocabulary.all_ids[-1] == "A12"
-
-
-def test_quotes_in_atomic_files_are_letters(tmp_path):
-    (tmp_path / "q.inter").write_text('user_id:token\titem_id:token\n1\t"Heroes\n2\tHeroes"\n')
-    log = read_events(tmp_path / "q.inter", user="user_id", item="item_id")
-    assert log.catalogue.vocabulary.all_ids.to_list() == ['"Heroes', 'Heroes"']
-
-
-# -- times ---------------------------------------------------------------------------------------------------
-
-STAMP = datetime(2021, 5, 1, 10, tzinfo=UTC)
-S = int(STAMP.timestamp())
-LATER = STAMP + timedelta(seconds=90)
-
-
-@pytest.mark.parametrize(
-    ("column", "unit"),
-    [
-        ([S, S + 90], "s"),
-        ([S * 1_000, (S + 90) * 1_000 + 999], "ms"),
-        ([S * 10**6, (S + 90) * 10**6], "us"),
-        ([S * 10**9, (S + 90) * 10**9], "ns"),
-        ([float(S), S + 90.0], "s"),
-        ([S + 0.25, S + 90.75], "s"),
-        ([str(S), str(S + 90)], "s"),
-        (pl.Series([S, S + 90], dtype=pl.UInt32), "s"),
-        (pl.Series([STAMP, LATER], dtype=pl.Datetime("ms", "UTC")), "datetime"),
-        (
-            pl.Series([STAMP, LATER], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone("Asia/Tokyo"),
-            "datetime",
-        ),
-        (
-            pl.Series([STAMP.replace(tzinfo=None), LATER.replace(tzinfo=None)], dtype=pl.Datetime("ns")),
-            "datetime",
-        ),
-        (["2021-05-01T10:00:00", "2021-05-01T10:01:30"], "iso"),
-        (["2021-05-01 10:00:00.25", "2021-05-01 10:01:30"], "iso"),
-        (["2021-05-01T10:00:00Z", "2021-05-01T12:01:30+02:00"], "iso"),
-        (["2021-05-01T10:00", "2021-05-01 10:01:30 UTC"], "iso"),
-        ([" 2021-05-01 12:00:00+0200", "2021-05-01 10:01:30Z"], "iso"),
-    ],
-    ids=str,
-)
-def test_times_of_all_kinds(column, unit):
-    log = read_events(pl.DataFrame({"u": [1, 1], "i": [1, 2], "t": column}), user="u", item="i", time="t")
-    assert log.time.tolist() == [S, S + 90]
-    assert log.profile.time_unit == unit
-    assert (log.profile.first, log.profile.last) == (S, S + 90)
-
-
-def test_dates():
-    days = [date(2021, 5, 1), date(2021, 5, 3)]
-    for column in (days, [day.isoformat() for day in days]):
-        log = read_events(pl.DataFrame({"u": [1, 1], "i": [1, 2], "t": column}), user="u", item="i", time="t")
-        assert log.time.tolist() == [S - 36_000, S - 36_000 + 2 * 86_400]
-
-
-def test_a_zone_is_respected_in_pandas():
-    zone = timezone(timedelta(hours=2))
-    frame = pd.DataFrame({"u": [1], "i": [1], "t": pd.to_datetime([datetime(2021, 5, 1, 12, tzinfo=zone)])})
-    assert read_events(frame, user="u", item="i", time="t").time.tolist() == [S]
-
-
-def test_the_unit_can_be_said():
-    frame = pl.DataFrame(
-        {"u": [1, 1], "i": [1, 2], "t": [86_400_000, 0]}
-    )  # 1970 in ms, which nothing could tell
-    log = read_events(frame, user="u", item="i", time="t", time_unit="ms")
-    assert log.time.tolist() == [0, 86_400]
-    assert log.profile.time_unit == "ms"
-    assert log.profile.notes == ()
-
-
-def test_small_numbers_are_seconds_and_a_note_says_so():
-    log = read_events(pl.DataFrame({"u": [1, 1], "i": [1, 2], "t": [7, 0]}), user="u", item="i", time="t")
-    assert log.time.tolist() == [0, 7]
-    assert "'t' lies between 0 and 7: read as seconds since 1970" in log.profile.notes[0]
-
-
-def test_float32_times_are_told():
-    frame = pl.DataFrame({"u": [1, 1], "i": [1, 2], "t": pl.Series([T, T + 256], dtype=pl.Float32)})
-    assert "128" in read_events(frame, user="u", item="i", time="t").profile.notes[0]
-
-
-def test_events_within_a_second_keep_their_finer_order():
-    frame = pl.DataFrame(
-        {"u": [1, 1, 1], "i": [1, 2, 3], "t": [T * 1_000 + 900, T * 1_000 + 100, T * 1_000 + 100]}
-    )
-    log = read_events(frame, user="u", item="i", time="t")
-    assert log.item.tolist() == [3, 4, 2]
-    assert log.time.tolist() == [T] * 3
-    assert log.profile.tied == 2
-    fractions = frame.with_columns(pl.col("t") / 1_000)
-    assert read_events(fractions, user="u", item="i", time="t").item.tolist() == [3, 4, 2]
 
 
 # -- labels and context --------------------------------------------------------------------------------------

@@ -125,8 +125,19 @@ def test_users_that_cannot_be_evaluated_are_not_counted():
     assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
 
 
+def test_users_that_cannot_be_evaluated_are_not_drawn():
+    values, users = np.random.default_rng(0).random(60), np.arange(60)
+    alone = bootstrap({"s": {"m": values[:30]}}, users[:30], resamples=50)
+    values[30:] = np.nan
+    np.testing.assert_allclose(
+        bootstrap({"s": {"m": values}}, users, resamples=50).replicates, alone.replicates
+    )
+
+
 def test_no_query_at_all():
-    none = bootstrap({"s": {"m": np.zeros(0)}}, np.zeros(0, int)).interval("s", "m")
+    found = bootstrap({"s": {"m": np.zeros(0)}}, np.zeros(0, int))
+    assert np.isnan(found.replicates).all()
+    none = found.interval("s", "m")
     assert (none.users, none.queries, none.verdict) == (0, 0, "too few users to tell")
     assert np.isnan([none.value, none.low, none.high]).all()
 

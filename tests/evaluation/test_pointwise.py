@@ -132,9 +132,9 @@ def test_weight_two_equals_the_row_twice(case):
 
 
 def test_log_losses_far_out_are_exact():
-    assert log_losses(np.array([800.0, -800, -800, 40]), np.array([1, 0, 1, 1])).tolist() == pytest.approx(
-        [0, 0, 800, np.exp(-40)], rel=1e-12
-    )
+    logits, labels = np.array([800.0, -800, -800, 40, -40]), np.array([1, 0, 1, 1, 0])
+    expected = [0, 0, 800, np.exp(-40), np.exp(-40)]
+    np.testing.assert_allclose(log_losses(logits, labels), expected, rtol=1e-12, atol=0)
 
 
 def test_normalised_entropy_of_the_base_rate_is_one():
@@ -155,6 +155,14 @@ def test_reliability_has_bins_of_equal_mass():
     expected = np.abs(sigmoid(logits)[order].mean(1) - labels[order].mean(1)).mean()
     assert curve.ece == pytest.approx(expected) == ece(logits, labels)
     assert ece(logits + 1, labels) > 3 * ece(logits, labels)
+
+
+def test_equal_predictions_go_to_the_bin_that_their_middle_falls_into():
+    curve = reliability(np.repeat([-1.0, 1], [4, 6]), np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 0]), bins=2)
+    assert curve.rows.tolist() == [4, 6]
+    assert curve.weight == pytest.approx([0.4, 0.6])
+    assert curve.probability == pytest.approx(sigmoid(np.array([-1, 1])))
+    assert curve.frequency == pytest.approx([1 / 4, 5 / 6])
 
 
 @given(judged())

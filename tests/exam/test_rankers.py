@@ -30,9 +30,13 @@ class Subject:
     name: str = ""
 
     def __call__(self, features, **more):
-        return self.kind(features, **{"width": 8, **self.settings, **more})
+        return self.kind(features, **{**SMALL[self.kind], **self.settings, **more})
 
 
+SMALL = {
+    DIN: {"width": 8, "attention": (16, 8), "head": (24, 8)},
+    NoHistory: {"width": 8, "head": (24, 8)},
+}
 PLAIN = {"activation": "prelu", "batch_norm": False}
 CODE = {**PLAIN, "normalise": "softmax", "head_inputs": "paper", "categories": ("genres",)}
 SUMS = {**PLAIN, "normalise": "sigmoid", "head_inputs": "reference", "difference": False}
@@ -96,12 +100,11 @@ def test_offers_what_the_protocols_ask(subject):
 
 @every
 def test_keeps_every_argument_as_an_attribute(subject):
-    given = {"seed": 3, **subject.settings}
-    model = subject(LOG.features, **given)
+    given = {**SMALL[subject.kind], "seed": 3, **subject.settings}
+    model = subject.kind(LOG.features, **given)
     for name, parameter in inspect.signature(subject.kind).parameters.items():
         if name != "features":
-            expected = {"width": 8, **given}.get(name, parameter.default)
-            assert getattr(model, name) == expected, name
+            assert getattr(model, name) == given.get(name, parameter.default), name
 
 
 @every
@@ -283,7 +286,7 @@ def test_weight_two_is_the_row_twice(subject):
 
 @every
 def test_what_was_not_drawn_touches_nothing_in_training(subject):
-    """Not even the statistics that a coupled model takes: an example is as if drawn without the bad negatives."""
+    """Not even the statistics of a coupled model: an example is as if drawn without its bad negatives."""
     batch = batch_of(subject(LOG.features), 8)
     batch.extra["negatives_weight"][:, 2:] = 0
     short = replace(batch, extra={name: value[:, :2] for name, value in batch.extra.items()})
@@ -302,18 +305,18 @@ def test_learns_a_planted_taste(subject):
     split = split_leave_last(log)
     model = subject(log.features, seed=1)
     before = taste(model, split)
-    fit(model, model.source(split, batch_size=256, seed=0), epochs=6, learning_rate=5e-3, progress=False)
+    fit(model, model.source(split, batch_size=128, seed=0), epochs=10, learning_rate=5e-3, progress=False)
     after = taste(model, split)
     assert before < 0.65
-    assert after > 0.8  # knowing every user's genre, but not more, gives 0.84
+    assert after > 0.78  # knowing every user's genre, but not more, gives 0.84
 
 
-def planted(users=150, items=40):
+def planted(users=120, items=40):
     g = Generator().manual_seed(4)
     rows = []
     for user in range(users):
-        liked = torch.rand(24, generator=g) < 0.92
-        drawn = torch.randint(items, (24,), generator=g)
+        liked = torch.rand(18, generator=g) < 0.92
+        drawn = torch.randint(items, (18,), generator=g)
         rows.append((torch.where(liked, drawn - drawn % 4 + user % 4, drawn) + 2).tolist())
     return log_of(rows, items=items + 2, genres=[[2 + i % 4] for i in range(items)])
 

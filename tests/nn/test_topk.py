@@ -84,6 +84,17 @@ def test_minus_zero_ties_with_zero():
     check(zeros[:, :40], 30)
 
 
+def test_neighbouring_floats_are_told_apart(rng):
+    steps = torch.randperm(3001, generator=rng) - 1500
+    for around in (0, 0x3F800000):  # bit patterns: what lies around 0 is denormal, the other is 1.0
+        scores = torch.where(steps < 0, -1.0, 1.0) * (steps.abs() + around).to(torch.int32).view(
+            torch.float32
+        )
+        check(scores.unsqueeze(0), 3001)
+        check(scores.unsqueeze(0), 40)
+        check(-scores.abs().unsqueeze(0), 40)
+
+
 def test_infinities():
     check(torch.tensor([[torch.inf, 1.0, -torch.inf, torch.inf, -3e38]]), 5)
     values, items = topk(torch.full((2, 3000), -torch.inf), 4)

@@ -4,6 +4,7 @@
 resumed.safetensors in the folder. All processes are forks of one, which imports torch once.
 """
 
+import json
 import os
 import random
 import signal
@@ -37,8 +38,8 @@ def train(out, checkpoint=None):
     save_weights(model, out)
 
 
-def attempt(work, wait=None):
-    """Runs `work` in a process of its own, killed after `wait` seconds; how that process ended."""
+def attempt(work, until=lambda: False):
+    """Runs `work` in a process of its own, killed as soon as `until`; how that process ended."""
     child = os.fork()
     if not child:
         try:
@@ -47,33 +48,38 @@ def attempt(work, wait=None):
         except BaseException:
             sys.excepthook(*sys.exc_info())
             os._exit(1)
-    if wait is not None:
-        time.sleep(wait)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        if until():
+            os.kill(child, signal.SIGKILL)
+            return os.waitpid(child, 0)[1]
+        time.sleep(0.001)
 
 
-def written(state):
-    """When the state was written; 0: not yet."""
-    return state.stat().st_mtime_ns if state.exists() else 0
+def steps(folder):
+    """Steps done in the state that is kept; -1: none yet."""
+    manifest = folder / "state" / "manifest.json"
+    return json.loads(manifest.read_text())["state"]["step"] if manifest.exists() else -1
 
 
 def main(folder, seed):
-    begun = time.monotonic()
     assert attempt(lambda: train(folder / "unbroken.safetensors")) == 0
-    whole = time.monotonic() - begun
-    checkpoint, draw = Checkpoint(folder / "run", every=0), random.Random(seed)
-    out = folder / "resumed.safetensors"
-    state = folder / "run" / "state"
+    out, checkpoint, draw = folder / "resumed.safetensors", folder / "run", random.Random(seed)
     kills = 0
-    for _ in range(12):
-        before = written(state)
-        status = attempt(lambda: train(out, checkpoint), wait=draw.uniform(0.2, 0.9) * whole)
-        if status == 0:
-            break
-        assert os.WIFSIGNALED(status), "it failed by itself"
-        kills += written(state) != before and not out.exists()
-    assert attempt(lambda: train(out, checkpoint)) == 0
+    while not out.exists():
+        target = steps(checkpoint) + draw.randint(1, 9)
+
+        def reached(target=target):
+            if steps(checkpoint) < target:
+                return False
+            time.sleep(draw.uniform(0, 0.03))  # somewhere in the next step, or in writing what it led to
+            return True
+
+        status = attempt(lambda: train(out, Checkpoint(checkpoint, every=0)), reached)
+        assert status == 0 or os.WIFSIGNALED(status), "it failed by itself"
+        kills += status != 0
     print(kills)  # noqa: T201
 
 

@@ -296,7 +296,7 @@ def _first_values(
         first[owner[::-1]] = file_rows[::-1]
         differs = (column.gather(file_rows) != column.gather(first[owner])).to_numpy()
         if differs.any():
-            count = len(np.unique(owner[differs]))
+            count = pl.Series(owner[differs]).n_unique()
             notes.append(f"{column.name!r} has several values for {count:,} ids: each keeps its first")
         rows[name] = first
     return rows, tuple(notes)

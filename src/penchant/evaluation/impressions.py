@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from penchant.data.batch import Ragged
 from penchant.data.loader import keyed_generator
@@ -81,13 +81,21 @@ def impressions(asked: Queries, *, negatives: int | None, seed: int) -> Impressi
     return Impressions(asked, torch.cat([target.unsqueeze(1), drawn], 1), labels, counted, negatives)
 
 
+def device_of(system: object) -> torch.device:
+    """Where a system wants to be asked: while it is trained it may be on a GPU."""
+    parameters = system.parameters() if isinstance(system, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+
 @torch.no_grad()
 def logits_of(ranker: Ranker, shown: Impressions) -> Tensor:
     """Logits [Q, C] of all impressions; the user side is computed once a query."""
     parts: list[Tensor] = []
+    device = device_of(ranker)
     for begin, stop in shown.queries.chunks(max(1, _CELLS // shown.items.shape[1])):
-        state = ranker.encode_user(shown.queries.requests(begin, stop, exclude_seen=False))
-        parts.append(ranker.score(state, shown.items[begin:stop]).cpu())
+        requests = shown.queries.requests(begin, stop, exclude_seen=False).to(device)
+        state = ranker.encode_user(requests)
+        parts.append(ranker.score(state, shown.items[begin:stop].to(device)).cpu())
     return torch.cat(parts)
 
 

@@ -21,7 +21,7 @@ from penchant.evaluation.beyond import (
     novelty,
 )
 from penchant.evaluation.estimates import Floats, measured, sliced
-from penchant.evaluation.impressions import judge, too_few_to_tell
+from penchant.evaluation.impressions import device_of, judge, too_few_to_tell
 from penchant.evaluation.ranking import candidate_recall, ranking_metrics
 from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
 from penchant.protocols import Ranker, Retriever, Staged
@@ -161,10 +161,11 @@ def _answers(model: Retriever, questions: _Questions) -> tuple[dict[str, Tensor]
     """Every stage's lists [Q, K], and the seconds it took."""
     depth = questions.setting.cutoffs[-1]
     parts: dict[str, list[Tensor]] = {}
+    device = device_of(model)
     began = time.perf_counter()
     for begin, stop in questions.asked.chunks(questions.batch_size):
         requests = questions.asked.requests(begin, stop, exclude_seen=questions.setting.exclude_seen)
-        requests = replace(requests, eligible=questions.eligible)
+        requests = replace(requests, eligible=questions.eligible).to(device)
         stages = (
             model.stages(requests, depth)
             if isinstance(model, Staged)

@@ -111,7 +111,7 @@ def _break_ties(scores: Tensor, values: Tensor, items: Tensor, tied: Tensor, k: 
 def _select(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """As `torch.topk`, equals in any order; refuses NaN."""
     if scores.device.type == "cpu" and scores.dtype != torch.float64:
-        table = np.ascontiguousarray(scores.float().numpy())
+        table = scores.float().numpy()
         pieces = [table[begin : begin + _ROWS] for begin in range(0, len(table), _ROWS)]
         run = partial(_columns, k=k)
         if (threads := min(torch.get_num_threads(), len(pieces))) > 1:
@@ -147,11 +147,11 @@ def _largest(scores: Scores, columns: Columns, k: int) -> Columns:
     """Of the `columns` [B, n] or [n] that hold these scores [B, n], those of the k largest, best first."""
     if np.isnan(scores.max()):  # the largest of anything and NaN is NaN: maxima of blocks show it too
         raise _not_a_number()
-    bits = (scores + np.float32(0)).view(np.int32)  # + 0 because -0.0 equals 0.0 but has other bits
+    bits = scores.view(np.int32)
     flip = bits >> 31
     flip &= 0x7FFFFFFF
-    bits ^= flip  # negative floats grow downwards, integers upwards
-    keys = bits.astype(np.int64)
+    flip ^= bits  # negative floats grow downwards, integers upwards; that -0.0 goes below 0.0 is then a tie
+    keys = flip.astype(np.int64)
     keys <<= 32
     keys |= columns
     if k < keys.shape[1]:

@@ -1,0 +1,151 @@
+"""A whole training step with a large catalogue against the same step with a small one.
+
+    python benchmarks/step.py [--items 50000 5000000] [--batch 1024] [--negatives 512] [--rounds 9] [--threads 2]
+
+SASRec, sampled softmax, width 64, windows of 50 events: batch x 50 look-ups of items, as many targets, and the
+negatives, all uniform over the catalogue (the worst case: people look at few items, so in a real log rows come
+again and stay in cache). A step is zero_grad, loss, backward, clipping and update. Batches are made beforehand:
+making them does not depend on the catalogue. Rounds alternate between the catalogues, so that drift hits both;
+the ratio is large / small, median and range over rounds; the goal is at most 1.15. CPU seconds (all threads)
+stand beside wall time for machines that others use too.
+
+Then the update alone (clipping included) against torch.optim.SparseAdam, on the same gradients.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from penchant.data import Batch, Features, Histories
+from penchant.retrieve import SASRec
+from penchant.train.optim import RowwiseAdamW, clip_gradients, groups
+
+WIDTH, HISTORY = 64, 50
+
+
+def batch_of(items: int, size: int, negatives: int, generator: Generator) -> Batch:
+    """Full windows of random items."""
+
+    def draw(count: int) -> Tensor:
+        return torch.randint(2, items, (count,), generator=generator)
+
+    count = size * HISTORY
+    offsets = torch.arange(0, count + 1, HISTORY)
+    item = draw(count)
+    target = item.roll(-1)
+    target[offsets[1:] - 1] = draw(size)
+    return Batch(
+        row=torch.arange(size),
+        user=torch.arange(size),
+        at=torch.zeros(count, dtype=torch.int64),
+        target=target,
+        weight=torch.ones(count),
+        histories=Histories(offsets, item),
+        offsets=offsets,
+        extra={"negatives": draw(negatives), "log_q": torch.full((negatives,), -math.log(items))},
+    )
+
+
+class Training:
+    """A model, its optimiser, and batches for ever."""
+
+    def __init__(self, items: int, size: int, negatives: int, count: int) -> None:
+        generator = Generator().manual_seed(0)
+        self.model = SASRec(
+            Features(items=items), width=WIDTH, history=HISTORY, objective="sampled", negatives=negatives
+        )
+        self.optimiser = RowwiseAdamW(groups(self.model, 0.0))
+        self.batches, self.done = [batch_of(items, size, negatives, generator) for _ in range(count)], 0
+
+    def step(self) -> None:
+        """One whole step."""
+        batch = self.batches[self.done % len(self.batches)]
+        self.done += 1
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model.loss(batch).mean.backward()
+        clip_gradients(self.model.parameters(), 5.0)
+        self.optimiser.step()
+
+
+def timed(work: Callable[[], None]) -> tuple[float, float]:
+    """Wall and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def steps(options: argparse.Namespace) -> None:
+    """The ratio of whole steps."""
+    small, large = (Training(n, options.batch, options.negatives, options.rounds) for n in options.items)
+    for training in (small, large):
+        for _ in range(2):
+            training.step()
+    rounds: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    for i in range(options.rounds):
+        if i % 2:
+            b, a = timed(large.step), timed(small.step)
+        else:
+            a, b = timed(small.step), timed(large.step)
+        rounds.append((a, b))
+    for kind, name in enumerate(("wall", "CPU")):
+        ratios = sorted(large[kind] / small[kind] for small, large in rounds)
+        a, b = (statistics.median(pair[i][kind] for pair in rounds) for i in range(2))
+        sizes = "{:,} / {:,} items".format(*reversed(options.items))
+        print(
+            f"step, {name:4} {sizes}: {statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+            f"{b * 1e3:.0f} / {a * 1e3:.0f} ms"
+        )
+
+
+def updates(options: argparse.Namespace) -> None:
+    """The update alone beside SparseAdam's."""
+    count = options.batch * HISTORY
+    for items in options.items:
+        generator = Generator().manual_seed(0)
+        tables = [nn.Embedding(items, WIDTH, sparse=True) for _ in range(2)]
+        tables[1].load_state_dict(tables[0].state_dict())
+        ours, peer = RowwiseAdamW(tables[0].parameters()), torch.optim.SparseAdam(tables[1].parameters())
+        seconds: list[list[float]] = [[], []]
+        for _ in range(options.rounds + 2):
+            index = torch.randint(items, (count,), generator=generator)
+            pull = torch.randn(count, WIDTH, generator=generator)
+            for which, (table, optimiser) in enumerate(zip(tables, (ours, peer), strict=True)):
+                optimiser.zero_grad(set_to_none=True)
+                (table(index) * pull).sum().backward()
+
+                def update(which: int = which, table: nn.Embedding = table) -> None:
+                    if which == 0:
+                        clip_gradients(table.parameters(), 1e9)
+                    (ours, peer)[which].step()
+
+                seconds[which].append(timed(update)[1])
+        torch.testing.assert_close(tables[0].weight, tables[1].weight, atol=1e-4, rtol=0)
+        a, b = (statistics.median(s[2:]) for s in seconds)
+        print(
+            f"update, {items:,} items, {count:,} look-ups: SparseAdam / ours {b / a:.2f}x, "
+            f"{b * 1e3:.0f} / {a * 1e3:.0f} ms CPU"
+        )
+
+
+def main() -> None:
+    """Times and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--items", type=int, nargs=2, default=[50_000, 5_000_000])
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--negatives", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{options.threads} threads, torch {torch.__version__}")
+    steps(options)
+    updates(options)
+
+
+if __name__ == "__main__":
+    main()
