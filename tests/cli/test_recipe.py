@@ -6,7 +6,9 @@ import sys
 import pytest
 import yaml
 
-from penchant.cli.recipe import read_recipe, rule
+from penchant.cli import columns
+from penchant.cli.recipe import read_recipe
+from penchant.data.events import AtLeast
 from penchant.errors import ArgumentError, RecipeError, TrustError
 from penchant.retrieve import SASRec
 
@@ -35,7 +37,7 @@ def test_a_recipe_is_what_it_says(read):
     assert recipe.models[1].cls is SASRec
     assert recipe.models[1].arguments == {"width": 8, "history": 10}
     assert recipe.models[1].fit == {"epochs": 1, "batch_size": 16}
-    assert recipe.stages == (("Popularity", "SASRec"), "DIN")
+    assert (recipe.retrievers, recipe.ranker) == (("Popularity", "SASRec"), "DIN")
     assert recipe.against == ("Popularity", "SASRec")
     assert recipe.funnel == {"candidates": 12}
     assert recipe.evaluate == {"cutoffs": [5, 10], "bootstrap": 20}
@@ -206,18 +208,17 @@ def test_what_a_constructor_refuses_is_told_with_its_place(read):
 
 @pytest.mark.parametrize("text", ["rating>=4", "rating >= 4.0", "a>=-1e1"])
 def test_a_label_rule(text):
-    assert rule(text) is not None
-    assert not isinstance(rule(text), str)
+    assert isinstance(columns.label(text), AtLeast)
 
 
 def test_a_label_may_be_a_column():
-    assert rule("clicked") == "clicked"
+    assert columns.label("clicked") == "clicked"
 
 
 @pytest.mark.parametrize("text", ["rating>4", "rating>=", ">=4", "", None, "rating>=good", "rating>=1e"])
 def test_what_is_no_rule_is_refused(text):
     with pytest.raises(ArgumentError, match="COLUMN>=NUMBER"):
-        rule(text)
+        columns.label(text)
 
 
 def test_check_says_fine_and_what_differs(penchant, home, tmp_path):

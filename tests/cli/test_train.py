@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-from penchant.evaluation.result import Estimate
 
 from penchant.cli import train
 from penchant.cli.results import estimate
+from penchant.evaluation.result import Estimate
 
 
 def test_a_run_leaves_a_bundle_its_figures_and_a_page(home):

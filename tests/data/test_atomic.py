@@ -127,6 +127,15 @@ def test_folders_of_other_people_are_not_replaced(tmp_path):
         raise AssertionError("not reached")
     with pytest.raises(StoreError, match="a file stands here"), atomic_folder(tmp_path / "thesis.doc"):
         raise AssertionError("not reached")
+    target = tmp_path / "meanwhile"
+
+    def come():
+        target.mkdir()
+        (target / "precious").touch()
+
+    with pytest.raises(StoreError, match="precious"), atomic_folder(target):
+        come()
+    assert names(target) == ["precious"]
     (tmp_path / "empty").mkdir()
     write(tmp_path / "empty", "fine")
     assert (tmp_path / "thesis.doc").exists()

@@ -87,7 +87,11 @@ def test_events_of_two_types_in_one_second_are_no_duplicates():
 def test_what_goes_in_comes_out(frame):
     log = read_events(frame, user="u", item="i", time="t")
     assert rows(log) == sorted(set(frame.select("u", "i", "t").iter_rows()))
-    assert log.profile.read == len(frame) == log.profile.kept + sum(log.profile.dropped.values())
+    profile, kept = log.profile, frame.unique()
+    assert profile.read == len(frame) == profile.kept + sum(profile.dropped.values())
+    assert (profile.users, profile.items) == (kept["u"].n_unique(), kept["i"].n_unique())
+    assert profile.repeats == len(kept) - len(kept.unique(["u", "i"]))
+    assert profile.tied == len(kept) - len(kept.unique(["u", "t"]))
 
 
 @given(event_frames())

@@ -1,5 +1,6 @@
 """Logs on disk: what is saved comes back, quickly; what is not whole is refused."""
 
+import hashlib
 import json
 import os
 import resource
@@ -276,7 +277,8 @@ def test_places_without_a_log(log, tmp_path):
 
 
 def outside(manifest):
-    manifest["files"]["../secret"] = {"bytes": 6, "sha256": ""}
+    """A file that is there and is what the manifest says of it, but is none of the store's."""
+    manifest["files"]["../secret"] = {"bytes": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
 
 
 @pytest.mark.parametrize(
@@ -297,6 +299,7 @@ def outside(manifest):
 )
 def test_manifests_that_lie_are_refused(log, tmp_path, change):
     (tmp_path / "secret").write_text("secret")
+    save_log(log, tmp_path / "other")
     log.save(tmp_path / "log")
     path = tmp_path / "log" / "manifest.json"
     manifest = json.loads(path.read_text())

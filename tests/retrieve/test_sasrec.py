@@ -107,6 +107,13 @@ def test_generative_backbones_4_sasrec_encode_is_the_newest_state_or_the_cold_ve
         torch.testing.assert_close(vector, true)
 
 
+def test_users_are_encoded_in_blocks(monkeypatch):
+    model, requests = made(), asked([[2, 3], [], [4], [5, 6, 7], [8]])
+    whole = model.encode(requests).vectors
+    monkeypatch.setattr("penchant.retrieve.sasrec._BLOCK", 2)
+    torch.testing.assert_close(model.encode(requests).vectors, whole)
+
+
 def test_generative_backbones_4_sasrec_only_the_newest_events_of_a_long_history_are_read():
     model = made()
     long, short = asked([[2, 3, *range(2, 12), 4, 5]]), asked([[*range(2, 12), 4, 5]])

@@ -1,5 +1,6 @@
-"""Trains `Line` in as many processes as `torchrun` started: `ranks.py FOLDER {dense,sparse}`."""
+"""Trains `Line` in as many processes as `torchrun` started: `ranks.py FOLDER`."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -24,27 +25,24 @@ def rows():
     )
 
 
-def main(folder, kind):
+def main(folder):
     torch.set_num_threads(1)
-    asked = []
+    rank, asked = os.environ["RANK"], []
 
     def valid(model):
-        asked.append(os.environ["RANK"])
+        asked.append(rank)
         return {"loss": float(model.head.weight.detach().square().sum())}
 
-    model = Line(sparse=kind == "sparse")
+    checkpoint = Checkpoint(folder / "run", every=0)
+    model = fit(Line(), rows(), valid=valid, epochs=3, device="cpu", checkpoint=checkpoint, progress=False)
+    save_weights(model, folder / f"rank-{rank}.safetensors")
+    told = {"asked": len(asked), "log": [[row["loss"], row["examples"]] for row in model.training_log]}
     try:
-        checkpoint = Checkpoint(folder / "run", every=0)
-        fit(model, rows(), valid=valid, epochs=3, device="cpu", checkpoint=checkpoint, progress=False)
+        fit(Line(sparse=True), rows(), device="cpu", progress=False)
     except TrainingError as error:
-        (folder / f"refused-{os.environ['RANK']}").write_text(str(error))
-        return
-    save_weights(model, folder / f"rank-{os.environ['RANK']}.safetensors")
-    (folder / f"asked-{os.environ['RANK']}").write_text(str(len(asked)))
-    (folder / f"log-{os.environ['RANK']}").write_text(
-        repr([(r["loss"], r["examples"]) for r in model.training_log])
-    )
+        told["refused"] = str(error)
+    (folder / f"rank-{rank}.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-import ast
+import json
 import os
 import subprocess
 import sys
@@ -15,35 +15,42 @@ from train.tiny import Line, weights
 HERE = Path(__file__).parent
 
 
-def start(folder, kind):
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What two processes that `torchrun` started say, and their weights."""
+    folder = tmp_path_factory.mktemp("ranks")
     path = os.pathsep.join([str(HERE.parent), *sys.path])
-    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*ranks, HERE / "ranks.py", folder, kind], env=env, capture_output=True, text=True, check=False
-    )
+        [*command, HERE / "ranks.py", folder],
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return [
+        (json.loads((folder / f"rank-{r}.json").read_text()), load_file(folder / f"rank-{r}.safetensors"))
+        for r in range(2)
+    ]
 
 
-def test_two_processes_learn_what_one_does(tmp_path):
-    start(tmp_path, "dense")
+def test_two_processes_learn_what_one_does(ranks):
     one = fit(
         Line(),
         rows(),
         epochs=3,
         valid=lambda model: {"loss": float(model.head.weight.detach().square().sum())},
     )
-    first, second = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in "01")
+    (told, first), (told_too, second) = ranks
     for name, expected in weights(one).items():
         torch.testing.assert_close(first[name], expected, atol=1e-6, rtol=0)
         assert torch.equal(first[name], second[name])
-    logs = [ast.literal_eval((tmp_path / f"log-{rank}").read_text()) for rank in "01"]
-    assert logs[0] == logs[1]
-    assert [loss for loss, _ in logs[0]] == pytest.approx([row["loss"] for row in one.training_log], abs=1e-6)
-    assert [(tmp_path / f"asked-{rank}").read_text() for rank in "01"] == ["3", "0"], "one process validates"
+    assert told["log"] == told_too["log"]
+    assert [loss for loss, _ in told["log"]] == pytest.approx(
+        [row["loss"] for row in one.training_log], abs=1e-6
+    )
+    assert (told["asked"], told_too["asked"]) == (3, 0), "one process validates"
 
 
-def test_sparse_gradients_are_refused_by_several_processes(tmp_path):
-    start(tmp_path, "sparse")
-    for rank in "01":
-        assert "'table'" in (tmp_path / f"refused-{rank}").read_text()
+def test_sparse_gradients_are_refused_by_several_processes(ranks):
+    for told, _ in ranks:
+        assert "'table'" in told["refused"]

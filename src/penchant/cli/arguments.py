@@ -35,7 +35,7 @@ def _count(text: str) -> int:
 _count.__name__ = "integer"
 
 
-def _seed(parser: ArgumentParser | argparse._ArgumentGroup, of: str) -> None:
+def _seed(parser: ArgumentParser, of: str) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help=f"of {of}; the same seed gives the same numbers (0)"
     )
@@ -154,7 +154,7 @@ def _events(parser: ArgumentParser, *, required: bool) -> None:
         "--on-bad", choices=("raise", "drop"), default="raise",
         help="bad rows: report them all and stop, or drop and count them (raise)",
     )  # fmt: skip
-    _seed(group, "the order of events of one second, where the file has them by item id")
+    _seed(parser, "the order of events of one second, where the file has them by item id")
     for name, column in (("items", "item"), ("users", "user")):
         group = parser.add_argument_group(f"attributes of {name}")
         group.add_argument(
@@ -185,7 +185,7 @@ goes on from its last checkpoint. Keys of a recipe are the arguments of
 penchant's own functions and classes; an unknown or ill-typed one is reported
 with its line and the nearest valid name before anything runs.
 
-  data:   {source: ratings.csv, user: userId, item: movieId, time: timestamp, label: "rating>=4"}  # or a store
+  data:   {source: ratings.csv, user: userId, item: movieId, time: timestamp, label: "rating>=4"} # or a store
   split:  {leave_last: {k: 1}}                               # or time, user, item
   models:
     - Popularity                                             # a class of penchant.retrieve or penchant.rank

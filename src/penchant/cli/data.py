@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from penchant.cli import columns
 from penchant.cli.console import Screen, moment
-from penchant.cli.recipe import column, rule
 from penchant.data.events import items, read_events, users
 from penchant.data.interactions import Interactions
 from penchant.data.profile import DataProfile
@@ -50,9 +50,9 @@ def read(options: argparse.Namespace) -> Interactions:
         user=options.user,
         item=options.item,
         time=options.time,
-        label=None if options.label is None else rule(options.label),
+        label=None if options.label is None else columns.label(options.label),
         event=options.event,
-        context=[column(text) for text in options.context],
+        context=[columns.context(text) for text in options.context],
         items=_attributes(options, "items", options.item),
         users=_attributes(options, "users", options.user),
         on_bad=options.on_bad,

@@ -1,6 +1,6 @@
 """A YAML file as plain values that know their line, with settings changed from the command line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -68,15 +68,21 @@ class Document:
         """Sets `keys` to `value`; `by` says who wanted it."""
         at: Any = self.value
         for place, key in enumerate(keys, 1):
-            inside = key in at if isinstance(at, dict) else isinstance(at, list) and key in range(len(at))
-            if not inside and not isinstance(at, dict):
+            there = _keys_of(at)
+            if key not in there and not isinstance(at, dict):
                 raise RecipeError(f"{by}: {self.path} has no {dotted(keys[:place])}.")
             if place == len(keys):
                 at[key] = value
-            elif not inside or at[key] is None:
+                self.lines[keys] = by
+            elif key not in there or at[key] is None:
                 at[key] = {}
-            self.lines[keys[:place]] = by if place == len(keys) else self.lines.get(keys[:place], by)
+                self.lines[keys[:place]] = by
             at = at[key]
+
+
+def _keys_of(value: Any) -> Collection[Any]:
+    """What may stand in brackets behind `value`."""
+    return value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
 
 
 def dotted(keys: Keys) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from penchant.cli.console import Screen
 from penchant.cli.document import parse_value
-from penchant.cli.recipe import SPLITS, read_recipe
+from penchant.cli.recipe import read_recipe
+from penchant.cli.recipe_data import SPLITS
 from penchant.cli.recommend import open_bundle
 from penchant.cli.results import show
 from penchant.cli.signature import arguments_of, typed

@@ -66,7 +66,7 @@ def _refuse_clashes(options: argparse.Namespace) -> None:
         raise ArgumentError(
             "--out", str(options.out), expected=f"a file name that ends in {' or '.join(_WRITERS)}"
         )
-    if options.all and options.out.suffix != ".parquet":
+    if options.all and options.out is not None and options.out.suffix != ".parquet":
         raise ArgumentError("--out", str(options.out), expected="a .parquet file with --all")
 
 

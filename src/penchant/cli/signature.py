@@ -14,6 +14,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from penchant.cli.document import Keys, Problems
 
+Special = Callable[[Any, Keys], Any]
+"""Checks one argument that is no plain value: takes it and its place, answers what the function gets."""
 REQUIRED = inspect.Parameter.empty
 _PLAIN = (int, float, str, bool, type(None), Path, date, datetime)
 
@@ -47,7 +49,7 @@ def check(
     problems: Problems,
     *,
     of: str,
-    special: Mapping[str, Callable[[Any, Keys], Any]] | None = None,
+    special: Mapping[str, Special] | None = None,
 ) -> dict[str, Any]:
     """The settings `given` with the types of the arguments; what is wrong goes to `problems`.
 

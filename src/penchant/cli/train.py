@@ -15,7 +15,8 @@ from torch import nn
 
 from penchant import report
 from penchant.cli.console import Screen, cell, plain, write_json
-from penchant.cli.recipe import Planned, Recipe, read_recipe
+from penchant.cli.recipe import Recipe, read_recipe
+from penchant.cli.recipe_models import Planned
 from penchant.cli.results import show
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
@@ -116,7 +117,7 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
     models = {planned.name: _fitted(recipe, planned, split, out, screen, clock) for planned in recipe.models}
     funnel = _funnel(recipe, models, log)
     part = split.test if recipe.part == "test" else split.valid
-    systems = [models[name] for name in recipe.against]
+    systems: Any = [models[name] for name in recipe.against]
     result = evaluate(system_of(funnel), part(recipe.at), against=systems, **recipe.evaluate)
     clock.lap("evaluate")
     show(result, screen, title=f"{recipe.document.path.stem}: {part.name} part")
@@ -163,7 +164,7 @@ def _fingerprint(planned: Planned, model: nn.Module, split: Split) -> str:
 
 
 def _funnel(recipe: Recipe, models: dict[str, nn.Module], log: Interactions) -> Funnel:
-    retrievers, ranker = recipe.stages
+    retrievers, ranker = recipe.retrievers, recipe.ranker
     rank: Any = None if ranker is None else models[ranker]
     found: Any = [models[name] for name in retrievers]
     return Funnel(retrieve=found, rank=rank, data=log, names=retrievers, **recipe.funnel)
@@ -180,10 +181,7 @@ def write_report(result: Result | Mapping[str, Result], path: Path, screen: Scre
 def tell_settings(recipe: Recipe, screen: Screen) -> None:
     """Prints every setting that differs from its default."""
     if recipe.changed:
-        rows = [
-            (f"{place}.{name}", _shown(value), _shown(default))
-            for place, name, value, default in recipe.changed
-        ]
+        rows = [(change.setting, _shown(change.value), _shown(change.default)) for change in recipe.changed]
         screen.table(rows, ["settings that differ", "here", "by default"])
 
 
@@ -193,8 +191,8 @@ def _shown(value: Any) -> str:
 
 def _changed(recipe: Recipe) -> list[dict[str, Any]]:
     return [
-        {"setting": f"{place}.{name}", "value": plain(value), "default": plain(default)}
-        for place, name, value, default in recipe.changed
+        {"setting": change.setting, "value": plain(change.value), "default": plain(change.default)}
+        for change in recipe.changed
     ]
 
 

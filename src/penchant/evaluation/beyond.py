@@ -57,8 +57,9 @@ def category_entropy(lists: Tensor, categories: Tensor) -> Floats:
         where no item of the list has a category.
     Raises: ArgumentError where shapes do not fit.
 
-    >>> category_entropy(torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0], [5], [5], [5],
-    [7]])).round(6).tolist() [0.811278]
+    >>> categories = torch.tensor([[0], [5], [5], [5], [7]])
+    >>> category_entropy(torch.tensor([[1, 2, 3, 4]]), categories).round(6).tolist()
+    [0.811278]
     """
     found: list[Tensor] = []
     for mass, _ in _category_mass(lists, categories):

@@ -117,7 +117,7 @@ def bootstrap(
         values: metric by query, by system: `values["sasrec"]["ndcg@10"][q]`.
         users: whose query each is.
         weights: of queries, at least 0; 1 by default.
-        resamples: R; 2,000 leaves about 2 % of a standard error to chance at a 95 % bound.
+        resamples: R; 2,000 leaves about 6 % of a standard error to chance in a 95 % bound.
         level: of the intervals.
         seed: of the draws.
 
@@ -216,9 +216,9 @@ def bootstrap_slices(
     Shapes: as `bootstrap`; slices [Q], the name of each query's slice: text or integers.
     Raises: ArgumentError as `bootstrap`, and where `slices` has another length.
 
-    >>> halves = bootstrap_slices({"ours": {"m": np.arange(4.0)}}, np.arange(4), np.array(["a", "a", "b",
-    "b"]))
-    >>> {name: half.interval("ours", "m").value for name, half in halves.items()}
+    >>> half = np.array(["a", "a", "b", "b"])
+    >>> found = bootstrap_slices({"ours": {"m": np.arange(4.0)}}, np.arange(4), half)
+    >>> {name: part.interval("ours", "m").value for name, part in found.items()}
     {'a': 0.5, 'b': 2.5}
     """
     slices, users = np.asarray(slices), np.asarray(users)

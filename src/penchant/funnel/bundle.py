@@ -75,8 +75,9 @@ def load(path: str | Path, *, trust: Sequence[str] = ()) -> Funnel:
     retrievers: dict[str, Any] = {}
     ranker: Any = None
     for stage in manifest["stages"]:
-        model = build(stage["model"], log.features, trust=trusted)
-        load_weights(model, _inside(folder, stage["weights"]))
+        file = _inside(folder, stage["weights"])
+        model = build(stage["model"], log.features, trust=trusted, weights=file)
+        load_weights(model, file)
         model.eval()
         if stage["role"] == "rank":
             ranker = model

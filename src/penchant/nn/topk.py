@@ -64,8 +64,7 @@ def topk(scores: Tensor, k: int, *, order: Tensor | None = None) -> tuple[Tensor
 
     Shapes: scores [B, V]; order int64 [V], a permutation; returns values [B, k] and items int64 [B, k].
         Where a row has fewer than k items above -inf, the rest is value -inf and item 0.
-    Raises: ArgumentError if `scores` is no matrix of floats or holds NaN, k is below 1, or `order` is not
-        [V].
+    Raises: ArgumentError if `scores` is no matrix of floats or holds NaN, k is below 1, or `order` not [V].
 
     >>> values, items = topk(torch.tensor([[-torch.inf, 0.0, 2.0, -torch.inf, 3.0]]), 4)
     >>> items.tolist()

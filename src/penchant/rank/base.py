@@ -126,9 +126,8 @@ class NoHistory(nn.Module):
         if self.item_slopes is not None:
             logits = logits + self.item_slopes(items).sum((2, 3))
         if self.crosses:
-            between = fields.sum(2) @ state.fields.sum(1).unsqueeze(
-                -1
-            )  # every item field with every user field
+            # every field of the item with every one of the user
+            between = fields.sum(2) @ state.fields.sum(1).unsqueeze(-1)  # [B, C, 1]
             logits = logits + state.crosses.unsqueeze(1) + pairwise(fields) + between.squeeze(-1)
         if self.tower is not None:
             of_user = state.fields.flatten(1).unsqueeze(1).expand(-1, items.shape[1], -1)

@@ -66,6 +66,9 @@ class DIN(nn.Module):
         activation: of activation unit and head.
         batch_norm: whether the inputs of the head are normalised.
         dropout: in the head.
+        negatives: items drawn beside each positive; None: 4, or 0 where the log holds labels of its own.
+        alpha: they are drawn with probability proportional to training count ** alpha. Behind retrievers,
+            whose candidates are popular, 1 ranks far better than 0.
         seed: the initial weights depend on this and on nothing else.
 
     Shapes: B requests, T events in all, C candidates.
@@ -81,7 +84,7 @@ class DIN(nn.Module):
         columns: Sequence[str] = (), user_id: bool = False, people: Sequence[str] = (),
         context: Sequence[str] = (), normalise: Normalise = "none", difference: bool = True,
         head_inputs: HeadInputs = "product", activation: Activation = "dice", batch_norm: bool = True,
-        dropout: float = 0.0, seed: int = 0,
+        dropout: float = 0.0, negatives: int | None = None, alpha: float = 0.0, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         check_sizes(width=width, history=history, attention=attention, head=head)
@@ -96,6 +99,7 @@ class DIN(nn.Module):
         self.user_id, self.people, self.context = user_id, tuple(people), tuple(context)
         self.normalise, self.difference, self.head_inputs = normalise, difference, head_inputs
         self.activation, self.batch_norm, self.dropout, self.seed = activation, batch_norm, dropout, seed
+        self.negatives, self.alpha = negatives, alpha
         self.couples_rows = batch_norm or activation == "dice"  # in training: by their batch statistics
         generator = Generator().manual_seed(seed)
         self.items = ItemFields(
@@ -168,7 +172,8 @@ class DIN(nn.Module):
 
     def source(self, split: Split, *, batch_size: int, seed: int) -> Source:
         """Targets with their labels, and sampled negatives where the log has no labels."""
-        return Source(Pointwise(split, history=self.history), batch_size=batch_size, seed=seed)
+        examples = Pointwise(split, history=self.history, negatives=self.negatives, alpha=self.alpha)
+        return Source(examples, batch_size=batch_size, seed=seed)
 
     def loss(self, batch: Batch) -> Loss:
         """Binary cross-entropy of targets and negatives; a user is encoded once for all of them."""

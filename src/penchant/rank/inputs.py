@@ -193,6 +193,8 @@ class UserFields(nn.Module):
     Shapes: requests of B users to fields [B, F, D], F = `fields`, which may be 0.
     """
 
+    nothing: Tensor
+
     def __init__(
         self, features: Features, *, width: int, user_id: bool = False, people: Sequence[str] = (),
         context: Sequence[str] = (), std: float = STD, generator: Generator,
@@ -201,6 +203,7 @@ class UserFields(nn.Module):
         if people and features.people is None:
             raise ArgumentError("people", people, expected="none, or features of a log with user attributes")
         self.width, self.context = width, tuple(context)
+        self.register_buffer("nothing", torch.zeros(0), persistent=False)  # knows device and precision
         self.ids = (
             ItemTable(features.users, width, std=std, generator=generator, sparse=True) if user_id else None
         )
@@ -237,7 +240,7 @@ class UserFields(nn.Module):
                 )  # fmt: skip
             fields.append(column(requests.context[name]))
         if not fields:
-            return torch.zeros(len(users), 0, self.width, device=users.device)
+            return self.nothing.new_zeros(len(users), 0, self.width)
         return torch.stack(fields, -2)
 
 

@@ -28,6 +28,7 @@ Objective = Literal["auto", "softmax", "sampled", "bce"]
 FinalNorm = Literal["layer", "l2", "none"]
 _UNKNOWN_SHARE = 0.01  # of training inputs that are shown as the unknown item, so that its vector is learned
 _SAMPLED_NEGATIVES = 512
+_BLOCK = 1024  # users encoded at once
 
 
 class SASRec(nn.Module):
@@ -195,10 +196,13 @@ class SASRec(nn.Module):
     def encode(self, requests: Requests) -> Interests:
         """The user vector after the newest event, [B, 1, D]."""
         histories, cold = requests.histories.tail(self.history), self._close(self.cold)
-        packing = Packing.of(histories.offsets)
-        newest = self._run(self._inputs(histories, packing), packing, last=True)
-        users = cold.expand(len(histories), -1).index_copy(0, packing.order, newest)
-        return Interests(users.unsqueeze(1))
+        blocks = [cold.new_zeros(0, self.width)]
+        for some in torch.arange(len(histories), device=cold.device).split(_BLOCK):  # bounds memory
+            part = histories if len(some) == len(histories) else histories.rows(some)
+            packing = Packing.of(part.offsets)
+            newest = self._run(self._inputs(part, packing), packing, last=True)
+            blocks.append(cold.expand(len(part), -1).index_copy(0, packing.order, newest))
+        return Interests(torch.cat(blocks).unsqueeze(1))
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """Vectors [..., D] of `items`, or of the whole table [V, D]; unknown ones share a row."""

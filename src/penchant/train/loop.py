@@ -186,6 +186,8 @@ class Loop:
         torch.default_generator.manual_seed(key)
         if self.fabric.device.type == "cuda":
             torch.cuda.default_generators[self.fabric.device.index].manual_seed(key)
+        elif self.fabric.device.type == "mps":
+            torch.mps.manual_seed(key)
 
     def _validate(self) -> dict[str, float]:
         if self.validation is None:

@@ -1,0 +1,14 @@
+import doctest
+from importlib import import_module
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evaluation.ranking", "evaluation.pointwise", "evaluation.beyond", "evaluation.compare", "nn.topk"],
+)
+def test_examples_in_docstrings_give_what_they_show(name):
+    found = doctest.testmod(import_module(f"penchant.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
