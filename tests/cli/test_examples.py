@@ -21,7 +21,7 @@ def example(text):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where all examples run, and which lines have run there: the same line twice would prove nothing more."""
+    """Where all examples run, and which lines have run there: the same line twice proves no more."""
     return tmp_path_factory.mktemp("examples"), set()
 
 

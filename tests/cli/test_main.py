@@ -56,8 +56,8 @@ def test_importing_penchant_imports_nothing_heavy():
 def test_the_front_door_is_frozen():
     assert penchant.__all__ == [
         "Funnel", "PenchantError", "__version__", "at_least", "datasets", "evaluate", "fit", "items", "load",
-        "open_log", "rank", "read_events", "report", "retrieve", "split_by_item", "split_by_time", "split_by_user",
-        "split_leave_last", "users",
+        "open_log", "rank", "read_events", "report", "retrieve", "split_by_item", "split_by_time",
+        "split_by_user", "split_leave_last", "users",
     ]  # fmt: skip
 
 

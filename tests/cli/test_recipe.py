@@ -45,10 +45,7 @@ def test_a_recipe_is_what_it_says(read):
 
 
 def test_settings_that_differ_from_their_defaults_are_noted_and_others_not(read):
-    changed = {
-        f"{place}.{name}": (value, default)
-        for place, name, value, default in read(split={"leave_last": {"k": 1}}).changed
-    }
+    changed = {change.setting: (change.value, change.default) for change in read().changed}
     assert changed["models.SASRec.width"][0] == 8
     assert changed["models.SASRec.fit.epochs"][0] == 1
     assert changed["funnel.candidates"] == (12, 200)

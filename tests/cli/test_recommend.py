@@ -152,7 +152,7 @@ def test_a_bad_bundle_is_refused(penchant, home, tmp_path, what):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(recommend, "AT_ONCE", 4)
+    monkeypatch.setattr(recommend, "AT_ONCE", 10)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -170,7 +170,7 @@ def test_everyone_gets_the_list_they_would_get_alone(ask, tmp_path):
 CHILD = """
 import sys, time
 from penchant.cli import main, recommend
-recommend.AT_ONCE = 4
+recommend.AT_ONCE = 10
 whole = recommend._write
 def slow(frame, path):
     whole(frame, path)
@@ -196,7 +196,7 @@ def test_a_killed_run_goes_on_behind_its_last_part(ask, home, tmp_path):
     marked.write_parquet(done)
     said = ask(f"--all -k 3 --out {out}")
     assert said.code == 0, said.err
-    assert "going on: 4 of 30 users were done before" in said.out
+    assert "going on: 10 of 30 users were done before" in said.out
     every = pl.read_parquet(out)
     assert every["user"].n_unique() == 30
     assert len(every.filter(pl.col("reason") == "made before the kill")) == len(marked)

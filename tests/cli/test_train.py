@@ -37,9 +37,8 @@ def test_a_second_call_gives_the_same_figures(penchant, home, tmp_path):
 
 def test_a_changed_setting_does_not_take_up_the_old_checkpoint(penchant, home, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
-    said = penchant(
-        f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set models.SASRec.width=4 --set report=false --json"
-    )
+    line = f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set report=false --json"
+    said = penchant(f"{line} --set models.SASRec.width=4")
     assert said.code == 0, said.err
     assert said.json["run"]["models"]["SASRec"]["args"]["width"] == 4
 

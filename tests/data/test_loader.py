@@ -2,9 +2,12 @@ import threading
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from asked import histories_of
 from logs import random_log
-from penchant.data import Pointwise, Source, keyed_generator, split_leave_last
+from penchant.data import Batch, Pointwise, Source, keyed_generator, split_leave_last
 from penchant.errors import ArgumentError
 
 
@@ -115,3 +118,100 @@ def test_wrong_arguments_are_named(examples, wrong):
         Source(examples, **wrong)
     with pytest.raises(ArgumentError, match="rank"):
         Source(examples, batch_size=1).shard(2, 2)
+
+
+class Numbers:
+    """`size` examples; the batch draws once an example."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+    def batch(self, index, generator):
+        some = torch.rand(len(index), generator=generator)
+        nobody = histories_of([[]] * len(index))
+        return Batch(index, index, index, index, torch.ones(len(index)), nobody, extra={"draw": some})
+
+
+def told(batches):
+    return [(batch.row.tolist(), batch.extra["draw"].tolist()) for batch in batches]
+
+
+SIZES = {"size": st.integers(1, 20), "batch_size": st.integers(1, 7), "epoch": st.integers(0, 2)}
+
+
+@given(**SIZES, stop=st.integers(0, 20), ahead=st.integers(0, 3), again=st.integers(0, 3))
+def test_resuming_anywhere_with_or_without_a_thread_gives_the_remaining_batches(
+    size, batch_size, epoch, stop, ahead, again
+):
+    first = Source(Numbers(size), batch_size=batch_size, seed=3, ahead=0)
+    first.set_epoch(epoch)
+    whole = told(first)
+    reader = Source(Numbers(size), batch_size=batch_size, seed=3, ahead=ahead)
+    reader.set_epoch(epoch)
+    batches, read = iter(reader), []
+    for _ in range(min(stop, len(whole))):
+        read += told([next(batches)])
+    state = reader.state_dict()
+    other = Source(Numbers(size), batch_size=batch_size, seed=3, ahead=again)
+    other.load_state_dict(state)
+    assert read + told(other) == whole
+    assert read + told(batches) == whole
+    assert sorted(row for rows, _ in whole for row in rows) == list(range(size))
+
+
+@given(**SIZES, ranks=st.integers(1, 4))
+def test_ranks_make_the_same_number_of_batches_and_share_each_out(size, batch_size, epoch, ranks):
+    """Also where a batch holds fewer examples than there are ranks."""
+    shares = []
+    for rank in range(ranks):
+        source = Source(Numbers(size), batch_size=batch_size, seed=1, ahead=0).shard(rank, ranks)
+        source.set_epoch(epoch)
+        shares.append([batch.row.tolist() for batch in source])
+    alone = Source(Numbers(size), batch_size=batch_size, seed=1, ahead=0)
+    alone.set_epoch(epoch)
+    for batch, *parts in zip(told(alone), *shares, strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(batch[0])
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_ranks_do_not_draw_the_same_numbers():
+    draws = [next(iter(Source(Numbers(8), batch_size=8).shard(r, 2))).extra["draw"].tolist() for r in (0, 1)]
+    assert not set(draws[0]) & set(draws[1])
+
+
+def test_a_rank_without_an_example_gets_an_empty_batch(examples):
+    """The others wait for it: it must not leave the loop, nor fail."""
+    last = list(Source(examples, batch_size=len(examples) - 1, shuffle=False).shard(1, 2))[-1]
+    assert len(last) == 0
+    assert last.extra["negatives"].shape == (0, 2)
+
+
+def test_no_thread_is_left_after_an_error_and_none_after_the_end():
+    class Breaks(Numbers):
+        def batch(self, index, generator):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(Source(Breaks(9), batch_size=2, ahead=2))
+    list(Source(Numbers(9), batch_size=2, ahead=2))
+    reader = iter(Source(Numbers(9), batch_size=1, ahead=1))
+    next(reader)
+    reader.close()
+    assert not [t for t in threading.enumerate() if t.name == "penchant-batches"]
+
+
+def test_batches_are_made_no_further_ahead_than_asked():
+    made = []
+
+    class Counts(Numbers):
+        def batch(self, index, generator):
+            made.append(index)
+            return super().batch(index, generator)
+
+    reader = iter(Source(Counts(50), batch_size=1, ahead=2))
+    next(reader)
+    reader.close()
+    assert len(made) <= 1 + 2 + 2  # given, waiting, and one in the making at either end

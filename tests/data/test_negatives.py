@@ -21,6 +21,25 @@ def test_the_alias_table_draws_every_item_with_exactly_its_probability(counts, a
     torch.testing.assert_close(drawn, probability, rtol=0, atol=1e-9)
 
 
+@given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=40))
+def test_the_alias_table_is_exact_for_the_wildest_weights(weights):
+    probability = torch.tensor(weights, dtype=torch.float64)
+    probability /= probability.sum()
+    keep, alias = _alias_table(probability)
+    drawn = (keep / len(keep)).index_add(0, alias, (1 - keep) / len(keep))
+    torch.testing.assert_close(drawn, probability, rtol=0, atol=1e-9)
+    assert drawn.min() >= -1e-15
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=30), st.sampled_from([0.0, 0.5, 1.0]))
+def test_log_q_is_the_share_of_counts_to_the_power_alpha(counts, alpha):
+    if not any(counts):
+        return
+    found = Popularity(torch.tensor(counts), alpha=alpha).log_q.double().exp()
+    power = torch.tensor([count**alpha if count else 0.0 for count in counts], dtype=torch.float64)
+    torch.testing.assert_close(found, power / power.sum(), rtol=1e-5, atol=1e-9)
+
+
 def test_frequencies_are_those_of_log_q(rng):
     counts = torch.tensor([0, 0, 5, 1, 0, 30, 14])
     sampler = Popularity(counts, alpha=1.0)

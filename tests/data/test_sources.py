@@ -1,8 +1,12 @@
+import dataclasses
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn import splits
 from logs import log_of, random_log
 from penchant.data import Pointwise, Sequences, split_by_item, split_by_time, split_leave_last
 from penchant.errors import ArgumentError
@@ -12,7 +16,58 @@ def all_of(examples, seed=0):
     return examples.batch(torch.arange(len(examples)), torch.Generator().manual_seed(seed))
 
 
+def numbered(split):
+    """The same split of a log whose items are its row numbers, from 2: a target says which row it is."""
+    rows = torch.arange(2, len(split.log) + 2, dtype=torch.int32)
+    return dataclasses.replace(split, log=dataclasses.replace(split.log, item=rows))
+
+
+def lists(values, offsets):
+    return [part.tolist() for part in values.split(offsets.diff().tolist())]
+
+
 class TestSequences:
+    @given(splits(), st.integers(1, 5), st.sampled_from(["all", "newest"]))
+    def test_targets_follow_their_inputs_and_none_is_lost_or_learned_twice(self, split, history, windows):
+        log = split.log
+        owner, times = log.user.tolist(), log.time.tolist()
+        usable = range(len(log)) if split.usable is None else split.usable.tolist()
+        by_user = {user: [row for row in usable if owner[row] == user] for user in set(owner)}
+        train = set(split.train.rows.tolist())
+        slow = {}  # target row -> the event before it
+        for rows in by_user.values():
+            pairs = [(a, b) for a, b in pairwise(rows) if b in train]
+            if windows == "newest":
+                pairs = pairs[-history:]
+            slow |= {
+                b: a
+                for a, b in pairs
+                if (log.label is None or log.label[b] == 1) and (split.ties == "order" or times[a] < times[b])
+            }
+        examples = Sequences(numbered(split), history=history, windows=windows)
+        if not len(examples):
+            assert not slow
+            return
+        batch = all_of(examples)
+        inputs, targets = (
+            lists(batch.histories.item - 2, batch.offsets),
+            lists(batch.target - 2, batch.offsets),
+        )
+        found = {}
+        for user, window, aims, at in zip(
+            batch.user.tolist(), inputs, targets, lists(batch.at, batch.offsets), strict=True
+        ):
+            assert 1 <= len(window) <= history
+            mine = by_user[user]
+            place = mine.index(window[0])
+            assert window == mine[place : place + len(window)]  # whole stretches of one user's usable events
+            assert at == [times[row] for row in mine[place + 1 : place + 1 + len(window)]]
+            for before, aim in zip(window, aims, strict=True):
+                if aim >= 0:
+                    assert aim not in found
+                    found[aim] = before
+        assert found == slow
+
     @given(
         st.lists(st.integers(1, 30), min_size=3, max_size=12),
         st.integers(1, 9),
@@ -94,6 +149,52 @@ class TestSequences:
 
 
 class TestPointwise:
+    @given(splits(), st.integers(1, 4))
+    def test_every_training_event_comes_with_exactly_what_was_before_it(self, split, history):
+        log = split.log
+        owner, times = log.user.tolist(), log.time.tolist()
+        usable = range(len(log)) if split.usable is None else split.usable.tolist()
+        # made from the true log, as negatives are drawn from its catalogue
+        examples = Pointwise(split, history=history)
+        examples.split, examples._sampler = numbered(split), None
+        batch = all_of(examples)
+        rows = split.train.rows.tolist()
+        assert (batch.target - 2).tolist() == rows
+        assert batch.row.tolist() == list(range(len(rows)))
+        assert batch.user.tolist() == [owner[row] for row in rows]
+        assert batch.at.tolist() == [times[row] for row in rows]
+        assert batch.label.tolist() == [1.0 if log.label is None else float(log.label[row]) for row in rows]
+        slow = [
+            [
+                other
+                for other in usable
+                if other < row
+                and owner[other] == owner[row]
+                and (split.ties == "order" or times[other] < times[row])
+            ][-history:]
+            for row in rows
+        ]
+        assert lists(batch.histories.item - 2, batch.histories.offsets) == slow
+
+    @given(splits(), st.sampled_from(["past", "positive", "all"]), st.sampled_from([0.0, 1.0]))
+    def test_a_negative_that_counts_was_not_chosen_and_none_counts_where_all_were(self, split, reject, alpha):
+        log = split.log
+        owner, items = log.user.tolist(), log.item.tolist()
+        train = split.train.rows.tolist()
+        liked = [row for row in train if log.label is None or log.label[row] == 1]
+        batch = all_of(Pointwise(split, negatives=2, reject=reject, alpha=alpha))
+        drawn, weights = batch.extra["negatives"].tolist(), batch.extra["negatives_weight"].tolist()
+        seen = set(split.seen_items.nonzero().squeeze(1).tolist())
+        for b, row in enumerate(train):
+            pool = {"past": [r for r in train if r < row], "positive": liked, "all": range(len(log))}[reject]
+            chosen = {items[r] for r in pool if owner[r] == owner[row]} | {items[row]}
+            for item, weight in zip(drawn[b], weights[b], strict=True):
+                assert item in seen
+                assert weight == 0 or item not in chosen
+                assert weight == 0 or float(batch.label[b]) == 1
+                if not seen - chosen:
+                    assert weight == 0
+
     def test_an_example_is_an_event_with_its_past_and_its_negatives(self):
         split = split_leave_last(random_log(users=25, items=40))
         examples = Pointwise(split, history=4, negatives=3)

@@ -163,7 +163,7 @@ def test_leave_last_is_a_loop_over_users(log, k):
 def test_leave_last_by_hand():
     log = log_of([[2, 3, 4, 5, 6], [2, 3], [7, 8, 9, 2]], labels=[[1, 1, 0, 1, 0], [1, 1], [0, 1, 1, 1]])
     part = split_leave_last(log).part.tolist()
-    assert part == [1, 2, 2, 3, 3] + [1, 3] + [1, 1, 2, 3]
+    assert part == [1, 2, 2, 3, 3, 1, 3, 1, 1, 2, 3]  # the second user has too few to validate
 
 
 @given(logs(), st.floats(0.1, 0.45), st.floats(0.1, 0.45))
@@ -243,6 +243,7 @@ def test_another_seed_keeps_other_users_and_items_out():
         (lambda log: split_leave_last(log, k=99), SplitError, "the valid part is empty"),
         (lambda log: split_by_user(log, valid=1.0), ArgumentError, "valid=1.0"),
         (lambda log: split_by_item(log, valid=0.6, test=0.5), ArgumentError, "valid . test below 1"),
+        (lambda _: split_by_time(log_of([[], []])), SplitError, "this log has none"),
         (lambda log: split_leave_last(log).test(at="end"), ArgumentError, "'each' or 'cut'"),
     ],
 )

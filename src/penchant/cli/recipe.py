@@ -109,7 +109,8 @@ def read_recipe(path: Path, *, changes: Sequence[str] = (), trust: Sequence[str]
     retrievers, ranker = funnel.pop("retrieve"), funnel.pop("rank")
     asked = _evaluate(checker, value.get("evaluate"), models)
     alone = len(retrievers) == 1 and ranker is None
-    asked = {"part": "test", "at": "each", "against": () if alone else retrievers} | asked
+    defaults: dict[str, Any] = {"part": "test", "at": "each", "against": () if alone else retrievers}
+    asked = defaults | asked
     report = _report(checker, value.get("report", "report.html"))
     checker.problems.stop()
     return Recipe(

@@ -167,7 +167,7 @@ class Part:
         offsets = offsets_of(counts)
         firsts = self._first_rows(asked)
         times = log.time.index_select(0, firsts)
-        if split.clock == "global" and split.cuts is not None:
+        if split.clock == "global" and split.cuts is not None and self.name != "train":
             times = torch.full_like(times, split.cuts[0 if self.name == "valid" else 1])
         return Queries(split, asked, split.history_end(firsts), times, Ragged(items, offsets), firsts)
 
@@ -259,6 +259,8 @@ def split_by_time(
         raise SplitError(
             "split_by_time needs times and this log has none.\n  Fix: use split_leave_last or split_by_user."
         )
+    if not len(log):
+        raise SplitError("split_by_time needs events and this log has none.")
     order = log.time.sort().values
     test_cut = _cut(order, test, 0.0, "test")
     valid_cut = _cut(
