@@ -18,10 +18,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder with the two tables that the README speaks of."""
-    from penchant.data.datasets import movielens_small_tables
-
     where = tmp_path_factory.mktemp("readme")
-    movielens_small_tables(where)
+    subprocess.run([sys.executable, "-m", "penchant", "demo", "--prepare", "--out", str(where)], check=True)
     return where
 
 

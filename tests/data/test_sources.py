@@ -254,3 +254,13 @@ def test_the_same_index_and_generator_give_the_same_batch():
         for name in one.extra:
             assert torch.equal(one.extra[name], other.extra[name])
         assert any(not torch.equal(one.extra[n], all_of(examples, seed=5).extra[n]) for n in one.extra)
+
+
+def test_a_split_made_by_hand_never_trains_on_what_it_holds_out():
+    split = split_leave_last(log_of([[2, 3, 4, 5, 6], [2, 3, 4, 5, 6]]))
+    part = torch.tensor(
+        [1, 3, 1, 2, 1, 1, 1, 1, 2, 3], dtype=torch.uint8
+    )  # held out in the midst of training
+    split = numbered(dataclasses.replace(split, part=part))
+    learned = all_of(Sequences(split, history=9)).target - 2
+    assert set(learned[learned >= 0].tolist()) <= set(split.train.rows.tolist())

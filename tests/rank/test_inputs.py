@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator
 
-from penchant.data import split_leave_last
+from penchant.data import split_by_user, split_leave_last
 from penchant.errors import ArgumentError
 from penchant.rank.inputs import EventFields, ItemFields, Number, UserFields
 from rank.richly import bare, requests_of, rich_log
@@ -124,6 +124,15 @@ def test_what_training_lacks_reads_the_unknown_row():
     torch.testing.assert_close(
         fields(requests)[0], torch.stack([fields.ids.weight[1], fields.columns[0].field.weight[1]])
     )
+
+
+def test_a_user_who_was_kept_out_reads_the_unknown_row():
+    split = split_by_user(LOG, valid=0.2, test=0.2)
+    fields = UserFields(LOG.features, width=4, user_id=True, generator=seeded())
+    fields.prepare(split)
+    stranger, trained = (int(part.rows[0]) // 8 + 2 for part in (split.test, split.train))
+    requests = replace(requests_of(LOG, [3, 3]), users=torch.tensor([stranger, trained]))
+    torch.testing.assert_close(fields(requests).squeeze(1), fields.ids.weight[[1, trained]])
 
 
 def test_columns_of_events_are_summed():

@@ -23,3 +23,19 @@ def test_of_pcoc_the_nearest_to_one_is_best():
 def test_no_metric_at_all_is_told():
     with pytest.raises(ArgumentError, match="one of none"):
         Validation(lambda _: {}, metric=None, default="hit")(None)
+
+
+def test_a_part_is_judged_by_a_spread_of_its_queries_and_queries_of_ones_own_by_all(monkeypatch):
+    from logs import random_log
+    from penchant.data import split_by_time
+    from penchant.train import stopping
+
+    split = split_by_time(random_log(users=60), valid=0.3, test=0.2)
+    monkeypatch.setattr(stopping, "_ENOUGH", 20)
+    every = split.valid()
+    some = stopping.Validation(split.valid, metric=None, default="ndcg@10").queries
+    assert len(some) == 20 < len(every)
+    rows = every.row.tolist()
+    assert [rows.index(r) for r in some.row.tolist()] == [i * len(rows) // 20 for i in range(20)]
+    assert some.targets.values.tolist() == split.log.item[some.row].tolist()
+    assert len(stopping.Validation(every, metric=None, default="ndcg@10").queries) == len(every)

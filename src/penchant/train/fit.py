@@ -54,8 +54,9 @@ def fit(
     Args:
         model: what to train; changed, and returned in eval mode with a `training_log` of a row an epoch.
         split: what to learn from; or a `Source` of examples of your own.
-        valid: what to choose by: a part of a split, its queries, or a function from the model to metrics by
-            name. None: the valid part of `split`; nothing where that is a `Source`.
+        valid: what to choose by: a part of a split (of whose queries 2,000 are asked, evenly spread), queries
+            (all are asked), or a function from the model to metrics by name. None: the valid part of `split`;
+            nothing where that is a `Source`.
         learning_rate: of AdamW.
         weight_decay: likewise, decoupled; tables, biases and norms do not decay.
         epochs: at most.

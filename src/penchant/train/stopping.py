@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from penchant.data.batch import Ragged
+from penchant.data.batch import Ragged, offsets_of, ranges
 from penchant.data.split import Part, Queries
 from penchant.errors import ArgumentError, nearest
 from penchant.protocols import Ranker, Retriever
@@ -18,6 +19,7 @@ _LOWER = {
     "brier", "ece", "error", "gini", "log_loss", "logloss", "loss", "mae", "mse", "nll", "normalised_entropy",
     "perplexity", "rmse",
 }  # fmt: skip
+_ENOUGH = 2_000  # queries of a part that an epoch is judged by
 _FIRST = 64  # queries of the trial evaluation
 
 
@@ -37,22 +39,23 @@ class Validation:
     """Asks a model how good it is.
 
     Args:
-        valid: a part of a split, its queries, or any function from a model to metrics by name.
+        valid: a part of a split (of whose queries 2,000 are asked, evenly spread), queries of your own (of
+            which all are), or any function from a model to metrics by name.
         metric: the one that counts; None: `default`, or the only one there is.
         default: the model's own.
     """
 
     def __init__(self, valid: Part | Queries | Valid, *, metric: str | None, default: str) -> None:
         self.metric, self.chosen = metric or default, metric is not None
-        if isinstance(valid, Part):
-            valid = valid()
+        if isinstance(valid, Part):  # asked every epoch: a spread of its queries says as much
+            valid = _spread(valid(), _ENOUGH)
         self.queries = valid if isinstance(valid, Queries) else None
         self._ask = _asking(valid, self.metric) if isinstance(valid, Queries) else valid
 
     def try_out(self, model: nn.Module) -> None:
         """Asks a few queries before hours of training, so that what cannot be asked is told now."""
         if self.queries is not None:
-            self._checked(_asking(_first(self.queries, _FIRST), self.metric)(model))
+            self._checked(_asking(_spread(self.queries, _FIRST), self.metric)(model))
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """All metrics; the one that counts is among them."""
@@ -88,19 +91,21 @@ def _asking(queries: Queries, metric: str) -> Valid:
     return ask
 
 
-def _first(queries: Queries, count: int) -> Queries:
-    n = min(count, len(queries))
-    targets, given = queries.targets, queries.candidates
+def _spread(queries: Queries, count: int) -> Queries:
+    """At most `count` queries, evenly spread over all."""
+    if len(queries) <= count:
+        return queries
+    index = torch.arange(count) * len(queries) // count
+    parts = {name: getattr(queries, name).index_select(0, index) for name in ("user", "end", "at", "row")}
+    given = queries.candidates
     return replace(
         queries,
-        user=queries.user[:n],
-        end=queries.end[:n],
-        at=queries.at[:n],
-        row=queries.row[:n],
-        targets=_head(targets, n),
-        candidates=None if given is None else _head(given, n),
+        **parts,
+        targets=_lists(queries.targets, index),
+        candidates=None if given is None else _lists(given, index),
     )
 
 
-def _head(lists: Ragged, n: int) -> Ragged:
-    return Ragged(lists.values[: int(lists.offsets[n])], lists.offsets[: n + 1])
+def _lists(lists: Ragged, index: Tensor) -> Ragged:
+    lengths = lists.lengths.index_select(0, index)
+    return Ragged(lists.values[ranges(lists.offsets.index_select(0, index), lengths)], offsets_of(lengths))
