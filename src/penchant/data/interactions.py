@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from penchant.data.attributes import Attributes
-from penchant.data.batch import Histories, offsets_of, ranges
+from penchant.data.batch import Histories, offsets_of, reader
 from penchant.data.profile import DataProfile
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import ArgumentError, nearest
@@ -157,12 +157,10 @@ class Interactions:
             rows: the rows that a history may use; None for all.
         """
         lengths = ends - starts
-        index = ranges(starts, lengths)
-        if rows is not None:
-            index = rows.index_select(0, index)
-        return Histories(self.offsets, self.item, self.time, self.event, self.history_columns).take(
-            index, offsets_of(lengths)
-        )
+        whole = Histories(self.offsets, self.item, self.time, self.event, self.history_columns)
+        if rows is None:
+            return whole.slices(starts, lengths)
+        return whole.take(reader(starts, lengths)(rows), offsets_of(lengths))
 
     @cached_property
     def history_columns(self) -> Mapping[str, Tensor]:

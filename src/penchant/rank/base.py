@@ -43,7 +43,8 @@ class NoHistory(nn.Module):
         features: what the store holds.
         width: D, of each field.
         head: hidden widths of the network; none: no network.
-        categories, numbers: item attributes read beside the id.
+        categories: item categories read beside the id.
+        numbers: item numbers, likewise.
         user_id: whether users have a vector of their own (unknown ones share one).
         people: user attributes.
         context: log columns that come with the request.

@@ -52,7 +52,8 @@ class DIN(nn.Module):
         history: events read, newest kept.
         attention: hidden widths of the activation unit.
         head: hidden widths of the head.
-        categories, numbers: item attributes read beside the id, for candidate and history alike.
+        categories: item categories read beside the id, for candidate and history alike.
+        numbers: item numbers, likewise.
         columns: columns of history events added to their vectors: "label", "event", or context columns.
         user_id: whether users have a vector of their own (unknown ones share one).
         people: user attributes.

@@ -138,7 +138,8 @@ class ItemFields(nn.Module):
     Args:
         features: what the store holds.
         width: D, of each field.
-        categories, numbers: names of item attributes.
+        categories: names of item categories.
+        numbers: names of item numbers.
         std: of the initial vectors.
         generator: what they are drawn from.
 

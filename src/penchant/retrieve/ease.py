@@ -32,8 +32,7 @@ class EASE(nn.Module):
         features: what the store holds.
         l2: strength of the ridge penalty; more for few users.
 
-    Raises: ArgumentError if `l2` is not above 0 or if there are more than 30,000 items (the weights are V x
-        V, their solution takes V^3 operations).
+    Raises: ArgumentError if `l2` is not above 0 or if there are more than 30,000 items.
     Source: Steck 2019, equation 8: B = I - P diag(1 / diag P), P = (X'X + l2 I)^-1. Solved in float64, since
         the condition of X'X grows with the number of users; kept in float32. With far fewer users than items
         the same P is (I - F'F) / l2 with F = L'X and LL' = (XX' + l2 I)^-1 (the Woodbury identity, ours): U x

@@ -89,7 +89,10 @@ class Loop:
         fabric: devices and precision.
         screen: what is told.
         settings: all that a run must have in common with the one that goes on with it.
-        validation, checkpoint, weigher, callbacks: as `fit` takes them.
+        validation: what to choose by, if anything.
+        checkpoint: where to keep the run, if anywhere.
+        weigher: as `fit` takes it.
+        callbacks: likewise.
     """
 
     def __init__(
