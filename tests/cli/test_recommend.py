@@ -96,7 +96,7 @@ def test_what_is_like_an_item(ask):
 
 
 def test_what_speaks_for_an_item(ask):
-    assert "What speaks for 100" in ask("--user 1 --explain 100").out
+    assert "What speaks for Film [0]" in ask("--user 1 --explain 100").out
     rows = ask("--user 1 --explain 100 --json").json["contributions"]
     assert {"item", "title", "value"} <= set(rows[0])
     assert ask("--user 999999 --explain 100").code == 0

@@ -64,7 +64,7 @@ recommend. Some minutes on two cores; a second call goes on where the first
 stopped.""",
         """\
   $ penchant demo --prepare
-  $ penchant train demo/first.yaml --out run --check""",
+  $ penchant profile demo/log""",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="where everything goes (demo)"
@@ -195,8 +195,8 @@ with its line and the nearest valid name before anything runs.
 Paths in a recipe are relative to the recipe.""",
         """\
   $ penchant demo --prepare
-  $ penchant train demo/first.yaml --out run --set models.SASRec.width=16
-  $ penchant recommend run --user 42 -k 5""",
+  $ penchant train demo/first.yaml --set models.SASRec.width=16 --check
+  $ penchant train demo/first.yaml --out run""",
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run's folder (runs/NAME of the recipe)")

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from penchant.data.atomic import atomic_file
 
+_IDS = ("user", "item", "similar")
 _WIDTH = 120  # where nobody says how wide the reader's screen is (a file, a pipe)
 
 
@@ -66,38 +67,26 @@ class Screen:
         self._error.print(Text("note: ", style="yellow") + Text(words), soft_wrap=True)
 
     def table(
-        self,
-        rows: Sequence[Sequence[object]],
-        head: Sequence[str],
-        *,
-        title: str | None = None,
-        dim: Sequence[int] = (),
+        self, rows: Sequence[Sequence[object]], head: Sequence[str], *, title: str | None = None
     ) -> None:
-        """Rows under column names; numbers stand right; rows numbered in `dim` step back."""
+        """Rows under column names; numbers stand right."""
         if self.json:
             return
-        table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            pad_edge=False,
-            padding=(0, 2, 0, 0),
-        )
+        if title is not None:
+            self._out.print(Text(title, style="bold"), soft_wrap=True)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for place, name in enumerate(head):
-            numeric = bool(rows) and all(
-                isinstance(row[place], int | float) or _figure(row[place]) for row in rows
-            )
-            table.add_column(
-                Text(name), justify="right" if numeric else "left", header_style="dim", overflow="fold"
-            )
-        for number, row in enumerate(rows):
-            table.add_row(*(Text(cell(value)) for value in row), style="dim" if number in dim else None)
+            numeric = bool(rows) and all(_numeric(row[place]) for row in rows)
+            justify = "right" if numeric else "left"
+            table.add_column(Text(name), justify=justify, header_style="dim", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell(value)) for value in row))
         self._out.print(table)
 
     def frame(self, frame: pl.DataFrame, *, title: str | None = None) -> None:
-        """A Polars frame as a table."""
-        self.table(frame.rows(), frame.columns, title=title)
+        """A Polars frame as a table; ids are names, not numbers."""
+        names = frame.with_columns(pl.col(name).cast(pl.String) for name in _IDS if name in frame.columns)
+        self.table(names.rows(), names.columns, title=title)
 
     def answer(self, value: object) -> None:
         """The result for programs: one JSON document on stdout, with `--json` only."""
@@ -130,8 +119,11 @@ def _console(*, stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if there else _WIDTH)
 
 
-def _figure(value: object) -> bool:
-    return isinstance(value, str) and value[:1] in "+-.0123456789" and value[-1:] in "0123456789%]"
+def _numeric(value: object) -> bool:
+    """Whether a value stands right in its column: a number, or a figure with its interval."""
+    if isinstance(value, str):
+        return value[:1] in "+-.0123456789" and value[-1:] in "0123456789%]?"
+    return isinstance(value, int | float)
 
 
 def cell(value: object) -> str:

@@ -47,12 +47,12 @@ def run(options: argparse.Namespace) -> None:
     minutes = (time.perf_counter() - began) / 60
     screen.title(f"Done in {minutes:.1f} minutes. What next:")
     screen.say(
-        f"  open {out}/report.html                       the same, drawn",
-        f"  penchant recommend {out} --user 1             lists for others: user ids go from 1 to 671",
+        f"  open {out}/report.html                        the same, drawn",
+        f"  penchant recommend {out} --user 1              lists for others: user ids go from 1 to 671",
         f"  penchant recommend {out} --history 1,260,1196  for somebody who is not in the log",
-        f"  penchant recommend {out} --item 1             what is like Toy Story",
-        f"  penchant train {out}/first.yaml --out run     a recipe of your own: change a line, run it again",
-        "  penchant import --help                       your own log",
+        f"  penchant recommend {out} --item 1              what is like Toy Story",
+        f"  penchant train {out}/first.yaml --out run      a recipe of your own: change a line, run it again",
+        "  penchant import --help                         your own log",
     )
     screen.answer({"leave_last": headline.as_dict(), "time": second.as_dict(), "minutes": minutes})
 
@@ -118,7 +118,8 @@ def recommend(funnel: Funnel, user: object, screen: Screen) -> None:
     best = found.row(0, named=True)
     why = funnel.explain(best["item"], user=user)
     kind = f"{why['kind'][0]}, by {why['stage'][0]}"
-    screen.frame(why.select("title", "value").head(5), title=f"What speaks for {best['title']} ({kind})")
+    speaking = why.filter(pl.col("value") > 0).select("title", "value").head(5)
+    screen.frame(speaking, title=f"What they rated that speaks for {best['title']} ({kind})")
 
 
 def _latest(funnel: Funnel, user: object, count: int = 5) -> list[str]:

@@ -1,7 +1,7 @@
 """The part `models` of a recipe, and names of models wherever a recipe uses them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -119,12 +119,21 @@ def _model(
     special = {name: _Nested(checker, of, seed) for name, of in known.items() if not plain(of.kind)}
     place = (*keys, "init_args")
     init = checker.arguments(given.get("init_args"), cls, place, without=("features",), special=special)
-    training = checker.arguments(given.get("fit"), fit, (*keys, "fit"), without=_NOT_FIT)
+    training = checker.arguments(
+        given.get("fit"), fit, (*keys, "fit"), without=_NOT_FIT, more=_preferred(cls)
+    )
     if seed is not None:
         training.setdefault("seed", seed)
         if "seed" in known:
             init.setdefault("seed", seed)
     return Planned(str(given.get("name") or cls.__name__), cls, init, training, keys)
+
+
+def _preferred(cls: type[nn.Module]) -> dict[str, Argument]:
+    """The arguments of `fit` for which a model has defaults of its own."""
+    own = getattr(cls, "defaults", None)
+    known = arguments_of(fit, without=_NOT_FIT).values()
+    return {a.name: replace(a, default=getattr(own, a.name)) for a in known if hasattr(own, a.name)}
 
 
 class _Nested:

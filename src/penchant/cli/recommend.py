@@ -109,7 +109,10 @@ def _explained(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> p
         screen.warn("no history: nothing there speaks for or against an item")
     else:
         shown = [name for name in ("item", "title", "value") if name in found.columns]
-        title = f"What speaks for {options.explain} ({found['kind'][0]}, by {found['stage'][0]})"
+        about = f"{found['kind'][0]}, by {found['stage'][0]}; below 0: against"
+        catalogue = funnel.data.catalogue
+        (name,) = catalogue.titles(catalogue.vocabulary.index([options.explain]))
+        title = f"What speaks for {name} ({about})"
         screen.frame(found.select(shown).head(options.k), title=title)
     return found
 

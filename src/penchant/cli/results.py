@@ -30,6 +30,8 @@ def show(result: Result, screen: Screen, *, title: str) -> None:
     ]
     if rows:
         screen.table(rows, ["", *metrics])
+        if any(str(figure).endswith("?") for row in rows for figure in row):
+            screen.say("? the interval holds 0: too few users to tell")
     if first.stages:
         rows = [
             [stage, name, value] for stage, recall in first.stages.items() for name, value in recall.items()

@@ -140,7 +140,6 @@ def _fitted(
 ) -> nn.Module:
     model = recipe.build(planned, split.log.features)
     folder = out / "checkpoints" / f"{planned.name}-{_fingerprint(planned, model, split)}"
-    screen.say(f"fit {planned.name}")
     try:
         fit(model, split, checkpoint=folder, resume=True, progress=screen.progress, **planned.fit)
     except ArgumentError as error:
@@ -186,7 +185,9 @@ def tell_settings(recipe: Recipe, screen: Screen) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None or value in ((), {}) else cell(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None or value in ((), [], {}) else cell(value)
 
 
 def _changed(recipe: Recipe) -> list[dict[str, Any]]:

@@ -42,8 +42,8 @@ def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
 def reader(starts: Tensor, lengths: Tensor) -> Callable[[Tensor], Tensor]:
     """Reads the ragged slices of `ranges` off columns.
 
-    Slices of one length (full windows, the usual case) are rows of a view of overlapping windows: reading these
-    takes less than half the time of an index for every value.
+    Slices of one length (full windows, the usual case) are rows of a view of overlapping windows: reading
+    these takes less than half the time of an index for every value.
     """
     length = int(lengths[0]) if len(lengths) else 0
     if length and bool((lengths == length).all()):
@@ -162,18 +162,21 @@ class Histories:
         """
         newest = self.tail(length)
         kept = newest.lengths
-        gap = torch.arange(length, device=kept.device) >= kept.unsqueeze(1)  # [B, L]
-        full = not bool(gap.any())
+        if bool((kept == length).all()):
+            mask, gap = kept.new_ones(len(self), length, dtype=torch.bool), None
+        else:
+            mask = torch.arange(length, device=kept.device) < kept.unsqueeze(1)
+            gap = ~mask
 
         def rectangle(values: Tensor) -> Tensor:
-            if full:
-                return values.view(gap.shape)
+            if gap is None:
+                return values.view(mask.shape)
             windows = torch.cat([values, values.new_zeros(length)]).unfold(0, length, 1)
             return windows.index_select(0, newest.offsets[:-1]).masked_fill_(gap, 0)
 
         return Padded(
             rectangle(newest.item),
-            ~gap,
+            mask,
             kept,
             None if newest.time is None else rectangle(newest.time),
             None if newest.event is None else rectangle(newest.event),
