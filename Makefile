@@ -8,6 +8,8 @@ GRID   ?= small
 
 # Else mkdocs-material announces the end of its own life at every build.
 export NO_MKDOCS_2_WARNING := 1
+# Threads that spin while they wait starve each other where other work runs on the same cores.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

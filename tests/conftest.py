@@ -4,6 +4,8 @@ import os
 
 # Before anything imports ranx: compiling its metrics takes 50 s and warns, interpreting them 0.1 s.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
+# Before anything imports torch: threads that spin while they wait starve each other on two busy cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pathlib import Path
 
