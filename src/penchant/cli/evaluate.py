@@ -12,7 +12,7 @@ from penchant.cli.recipe_data import SPLITS
 from penchant.cli.recommend import open_bundle
 from penchant.cli.results import show
 from penchant.cli.signature import arguments_of, typed
-from penchant.cli.train import system_of, write_report
+from penchant.cli.train import system_of, tell_newcomers, write_report
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.data.store import open_log
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     show(result, screen, title=f"{options.bundle}: {options.part} part")
+    tell_newcomers(result, split, screen)
     if options.report is not None:
         write_report(result, options.report, screen, profile=log.profile)
     screen.answer(result.as_dict())

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from penchant import report
@@ -22,6 +24,7 @@ from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import ArgumentError, MissingExtraError
 from penchant.evaluation import evaluate
+from penchant.evaluation.compare import too_few
 from penchant.evaluation.result import Result
 from penchant.funnel import Funnel
 from penchant.train import fit
@@ -121,6 +124,7 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
     result = evaluate(system_of(funnel), part(recipe.at), against=systems, **recipe.evaluate)
     clock.lap("evaluate")
     show(result, screen, title=f"{recipe.document.path.stem}: {part.name} part")
+    tell_newcomers(result, split, screen)
     done = Run(recipe, out, models, funnel, split, result, clock.laps)
     funnel.save(out / "bundle", result=result)
     write_json(out / "result.json", done.as_dict())
@@ -177,6 +181,17 @@ def write_report(result: Result | Mapping[str, Result], path: Path, screen: Scre
         screen.warn(f"no report: {error}")
 
 
+def tell_newcomers(result: Result, split: Split, screen: Screen) -> None:
+    """Says how many of those asked about have a past in the training rows, where some have none."""
+    users = np.unique(result.users)
+    known = int(split.seen_users[torch.from_numpy(users)].sum())
+    if known < len(users):
+        screen.say(
+            f"{known} of these {len(users)} users have a past in the training rows"
+            + (": too few users to tell what it is worth" if too_few(known) else "")
+        )
+
+
 def tell_settings(recipe: Recipe, screen: Screen) -> None:
     """Prints every setting that differs from its default."""
     if recipe.changed:
@@ -187,6 +202,8 @@ def tell_settings(recipe: Recipe, screen: Screen) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list | tuple) and value:
+        return ", ".join(map(_shown, value))
     return "none" if value is None or value in ((), [], {}) else cell(value)
 
 
