@@ -163,7 +163,24 @@ def test_a_funnel_is_evaluated_as_any_retriever_and_shows_its_stages(funnel, mod
     assert result.systems[1].name == "EASE"
 
 
+def test_at_an_earlier_time_nothing_later_speaks(funnel):
+    log = funnel.data
+    u = int(log.users.vocabulary.index(["u2"])[0])
+    begin, end = int(log.offsets[u]), int(log.offsets[u + 1])
+    middle = (begin + end) // 2
+    past = log.catalogue.vocabulary.ids(log.item[begin:middle].numpy()).to_list()
+    then = funnel.recommend(users=["u2"], at=int(log.time[middle]), k=6)
+    assert of(then, "u2") == of(funnel.recommend(histories=[past], k=6), 0)
+    before_all = funnel.recommend(users=["u2"], at=int(log.time[begin]), k=3)
+    assert set(before_all["reason"]) == {"popular: no history"}
+
+
 class TestWrong:
+    def test_events_of_users_nobody_asked_about_are_not_dropped(self, funnel):
+        events = pl.DataFrame({"user": ["u2", "u9"], "item": ["i5", "i6"]})
+        with pytest.raises(ArgumentError, match="u9"):
+            funnel.recommend(users=["u2"], events=events)
+
     def test_questions_without_a_user(self, funnel):
         with pytest.raises(ArgumentError, match="users=, histories= or events="):
             funnel.recommend()

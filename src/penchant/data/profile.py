@@ -54,6 +54,11 @@ class DataProfile:
     unknown_users: int = 0
     notes: tuple[str, ...] = ()
 
+    @property
+    def repeating(self) -> bool:
+        """Whether people come back to items (5 % of events do): then seen items may be answered again."""
+        return self.repeats > 0.05 * max(self.kept, 1)
+
     def as_dict(self) -> dict[str, Any]:
         """The profile as JSON values."""
         return asdict(self)

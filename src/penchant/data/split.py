@@ -118,7 +118,7 @@ class Split:
     @property
     def repeats(self) -> bool:
         """Whether users come back to items: then seen items are not excluded from answers by default."""
-        return self.log.profile.repeats > 0.05 * max(len(self.log), 1)
+        return self.log.profile.repeating
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(getattr(self, name)):,}" for name in _PARTS)

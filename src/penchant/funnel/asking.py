@@ -79,27 +79,24 @@ class Asker:
             raise ArgumentError(
                 "users", users, expected="users=, histories= or events= (users= and events= go together)"
             )
+        moment = self._moment(at)
         if histories is not None:
             names = pl.Series("user", range(len(histories)), dtype=pl.Int64)
-            index, known, packed = (
-                np.full(len(histories), UNKNOWN),
-                np.ones(len(histories), bool),
-                self._anonymous(histories),
-            )
+            index, known = np.full(len(histories), UNKNOWN), np.ones(len(histories), bool)
+            packed = self._anonymous(histories)
         else:
             names, fresh = self._named(users, events)
             index = self.log.users.vocabulary.index(names)
-            packed = self._snapshot(torch.from_numpy(index))
+            packed = self._snapshot(torch.from_numpy(index), moment)
             known = (index != UNKNOWN) | (packed.lengths.numpy() > 0)
             if fresh is not None:
                 packed = self._extended(packed, names, fresh)
                 known |= packed.lengths.numpy() > 0
-        moment = self._moment(at)
         if exclude_seen is None:
-            exclude_seen = self.log.profile.repeats <= 0.05 * max(len(self.log), 1)
+            exclude_seen = not self.log.profile.repeating
         requests = Requests(
             torch.from_numpy(index.astype(np.int64)), packed, torch.full((len(index),), moment),
-            self._context(len(index)), exclude=packed.items if exclude_seen else None,
+            self._unsaid(len(index)), exclude=packed.items if exclude_seen else None,
         )  # fmt: skip
         return Asked(names, known, requests)
 
@@ -110,15 +107,22 @@ class Asker:
             return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
         return int(at)
 
-    def _context(self, count: int) -> dict[str, Tensor]:
-        """Context columns nobody gave: unknown category, zero."""
+    def _unsaid(self, count: int) -> dict[str, Tensor]:
+        """The log's columns where nobody gave them: unknown category, zero."""
         return {
             name: torch.full((count,), UNKNOWN if name in self.log.column_labels else 0).to(column.dtype)
             for name, column in self.log.columns.items()
         }
 
-    def _snapshot(self, users: Tensor) -> Histories:
-        return self.log.histories(self.log.offsets[users], self.log.offsets[users + 1])
+    def _snapshot(self, users: Tensor, moment: int) -> Histories:
+        """What the log holds of `users` before the moment of asking: nothing later may speak."""
+        whole = self.log.histories(self.log.offsets[users], self.log.offsets[users + 1])
+        if not self.log.has_time or moment > self._last:
+            return whole
+        assert whole.time is not None
+        past = whole.time < moment
+        lengths = torch.zeros(len(whole), dtype=torch.int64).index_add_(0, whole.items.owner, past.long())
+        return whole.take(past.nonzero().squeeze(1), offsets_of(lengths))
 
     def _named(
         self, users: Sequence[object] | pl.Series | None, events: Table | None
@@ -130,7 +134,14 @@ class Asker:
             return pl.Series("user", users, strict=False), None
         frame = self._frame(events)
         if users is not None:
-            return pl.Series("user", users, strict=False), frame
+            asked = pl.Series("user", users, strict=False)
+            others = frame["user"].cast(pl.String).unique().to_list()
+            if odd := sorted(set(others) - set(asked.cast(pl.String).to_list())):
+                raise ArgumentError(
+                    "events", odd[:5], expected="events of the users asked about",
+                    fix="name their users in users=, or leave users= out to ask about all in the table",
+                )  # fmt: skip
+            return asked, frame
         return frame["user"].unique(maintain_order=True), frame
 
     def _frame(self, events: Table) -> pl.DataFrame:
@@ -174,10 +185,7 @@ class Asker:
 
     def _filled(self, offsets: Tensor, item: Tensor, time: Tensor, event: Tensor | None) -> Histories:
         """Histories with every column of the log, filled with "unknown" where nobody gave it."""
-        columns = {
-            name: torch.full((len(item),), UNKNOWN if name in self.log.column_labels else 0).to(column.dtype)
-            for name, column in self.log.columns.items()
-        }
+        columns = self._unsaid(len(item))
         if self.log.label is not None:
             columns["label"] = torch.ones(len(item))
         if self.log.event is not None and event is None:

@@ -189,7 +189,7 @@ class Funnel:
             histories: item ids of people who are not in the log, one list each, oldest first.
             events: a table of what people just did, with the log's user and item columns and, if it has them,
                 its time and event columns; it is added to what the log knows of them.
-            at: the time of asking; the log's last second by default.
+            at: the time of asking; nothing later in the log is used. Just after its last event by default.
             k: items a user; fewer come back only where fewer may be answered.
             deny: item ids that must not be answered.
             available: item ids that may be answered; None for all.
