@@ -33,9 +33,10 @@ test: $(VENV)/.dev  ## the tests that need no server, browser or GPU
 test-services: $(VENV)/.dev chromium  ## the slow tests, and those that start a server or a browser
 	@$(BIN)/pytest -m "(slow or services or browser) and not gpu" $(ARGS)
 
+# No cache: it would keep its verdict on an import whose module has moved since.
 lint: $(VENV)/.dev  ## format, lint, types, imports, card points and a strict build of the docs
-	@echo "ruff format";  $(BIN)/ruff format --check .
-	@echo "ruff check";   $(BIN)/ruff check .
+	@echo "ruff format";  $(BIN)/ruff format --check --no-cache .
+	@echo "ruff check";   $(BIN)/ruff check --no-cache .
 	@echo "pyright";      $(BIN)/pyright
 	@echo "import-linter"; $(BIN)/lint-imports --no-logo
 	@echo "card points";  $(BIN)/python tests/points_lint.py

@@ -4,10 +4,10 @@ import argparse
 import inspect
 
 import pytest
-from penchant.data.events import items, read_events, users
-from penchant.data.store import open_log
 
 from penchant.cli import arguments
+from penchant.data.events import items, read_events, users
+from penchant.data.store import open_log
 
 COLUMNS = "--user userId --item movieId --time timestamp"
 ATTRIBUTES = "--items-title title --items-categories 'genres=|'"
