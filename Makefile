@@ -51,7 +51,7 @@ experiments: $(VENV)/.dev  ## every claim's experiment, into docs/results/
 	  echo "$$file --grid $(GRID)"; $(BIN)/python $$file --grid $(GRID) $(ARGS) || exit 1; done
 
 bench: $(VENV)/.dev  ## races against other libraries, each in its own environment
-	@for file in $(wildcard benchmarks/run.py); do $(BIN)/python $$file $(ARGS) || exit 1; done
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove what the targets above built; .venv and runs/ stay
 	rm -rf demo site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants .coverage*

@@ -1,17 +1,20 @@
 """Batches of 1,024 histories of 50 events (item, time) against a bare `index_select` of the same columns.
 
     python benchmarks/batches.py [--events 10000000] [--users 100000] [--batch 1024] [--history 50]
-        [--rounds 200]
+        [--rounds 200] [--once full]
 
 The bare version knows the position of every value beforehand and reads two columns: the floor of a loader
 that copies values one by one. Ours starts from row numbers, as a source does: whose they are, where each
 history begins and ends, then the columns. Goals, for full histories: 1.5 M a second on one thread and 70 % of
 the bare rate. Ragged ones stand beside them, packed and padded, and a whole batch of `Pointwise` with four
 negatives. Every round reads rows of its own, as training does, and alternates between all versions, so that
-drift hits all of them. One thread; CPU seconds, for machines that others use too.
+drift hits all of them. One thread; CPU seconds, for machines that others use too. `--once full` or `ragged`
+races packed ones with the bare version alone and prints their rates as one JSON line, for `run.py`: there a
+value is the rate of 20 batches together, as single ones take too short a time to give a range.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -66,6 +69,12 @@ def times(versions: dict[str, Version], rounds: int) -> dict[str, list[float]]:
     return found
 
 
+def rates_of(seconds: list[float], batch: int, together: int = 20) -> list[float]:
+    """Histories a second, of `together` batches at a time."""
+    groups = [seconds[i : i + together] for i in range(0, len(seconds), together)]
+    return [len(group) * batch / sum(group) for group in groups]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=10_000_000)
@@ -73,6 +82,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--history", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--once", choices=("full", "ragged"), help="one race, as a JSON line")
     args = parser.parse_args()
     torch.set_num_threads(1)
     log = log_of(args.events, args.users)
@@ -110,6 +120,12 @@ def main() -> None:
         index = positions(rows := some(pool))
         same = torch.equal(read(rows).item, log.item[index]) and torch.equal(read(rows).time, log.time[index])
         assert same, "the answers differ: nothing to time"
+    if args.once:
+        pool = full if args.once == "full" else ragged
+        found = times({"penchant": packed(pool), "bare index_select": bare(pool)}, args.rounds)
+        rates = {name: rates_of(seconds, args.batch) for name, seconds in found.items()}
+        print(json.dumps({"task": f"batches, {args.once}", "unit": "histories", "values": rates}))
+        return
     examples = Pointwise(split, history=args.history, negatives=4)
     found = times(
         {
@@ -128,8 +144,13 @@ def main() -> None:
         f"{len(log):,} events of {args.users:,} users; batches of {args.batch:,} histories of {args.history} "
         f"(ragged: {mean:.0f} on average), 1 thread"
     )
+    show(found, args.batch)
+
+
+def show(found: dict[str, list[float]], batch: int) -> None:
+    """Prints the rates, and their ratios to the bare ones."""
     for name, seconds in found.items():
-        rate = args.batch / statistics.median(seconds) / 1e6
+        rate = batch / statistics.median(seconds) / 1e6
         floor = found["bare, ragged" if "ragged" in name else "bare, full"]
         ratios = sorted(b / s for b, s in zip(floor, seconds, strict=True))
         low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]

@@ -1,14 +1,16 @@
 """Evaluation from given vectors against the floor under it: masked matmul and top-k, no metrics.
 
-    python benchmarks/evaluation.py [--quick] [--threads 1 2] [--cutoffs 5 10 20] [--rounds 7]
+    python benchmarks/evaluation.py [--quick] [--threads 1 2] [--cutoffs 5 10 20] [--rounds 7] [--once]
 
 Ours does the same matmul and mask, then `penchant.nn.topk` and all ranking metrics at all cutoffs for every
 user; the floor calls `torch.topk` and stops there. Rounds alternate, so that drift hits both. The ratio is
 floor / ours, median and range over rounds: 1.00 is as fast as if measuring were free; the goal is 0.75. CPU
-seconds (all threads) stand beside wall time for machines that others use too.
+seconds (all threads) stand beside wall time for machines that others use too. `--once` prints the users per
+CPU second of every round as one JSON line, for `run.py`.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +25,14 @@ from penchant.evaluation.ranking import ranking_metrics
 from penchant.nn.topk import topk
 
 CHUNK = 128  # users at once; both sides take the same
+CUTOFFS = (5, 10, 20)
+
+
+class Times(NamedTuple):
+    """Seconds of every round."""
+
+    wall: list[float]
+    cpu: list[float]
 
 
 class Case(NamedTuple):
@@ -64,8 +74,8 @@ def best(case: Case, k: int, choose: Callable[[Tensor, int], tuple[Tensor, Tenso
     return torch.cat(values), torch.cat(lists)
 
 
-def race(case: Case, cutoffs: Sequence[int], rounds: int) -> None:
-    """Times both sides in turn and prints the ratio."""
+def race(case: Case, cutoffs: Sequence[int], rounds: int) -> tuple[Times, Times]:
+    """Times both sides in turn: ours, and the floor."""
     k = max(cutoffs)
 
     def floor() -> Tensor:
@@ -77,18 +87,22 @@ def race(case: Case, cutoffs: Sequence[int], rounds: int) -> None:
         return values
 
     torch.testing.assert_close(ours(), floor(), rtol=0, atol=0)  # and the warm-up
-    wall: dict[Callable[[], Tensor], list[float]] = {ours: [], floor: []}
-    cpu: dict[Callable[[], Tensor], list[float]] = {ours: [], floor: []}
+    found = {ours: Times([], []), floor: Times([], [])}
     for i in range(rounds):
         for side in (ours, floor) if i % 2 else (floor, ours):
             start = time.perf_counter(), time.process_time()
             side()
-            wall[side].append(time.perf_counter() - start[0])
-            cpu[side].append(time.process_time() - start[1])
+            found[side].wall.append(time.perf_counter() - start[0])
+            found[side].cpu.append(time.process_time() - start[1])
+    return found[ours], found[floor]
+
+
+def show(case: Case, cutoffs: Sequence[int], ours: Times, floor: Times) -> None:
+    """Prints the ratio, by both clocks."""
     print(f"{torch.get_num_threads()} thread(s), cutoffs {'/'.join(map(str, cutoffs))}:")
-    for clock, seconds in {"wall": wall, "CPU ": cpu}.items():
-        ratios = sorted(f / o for o, f in zip(seconds[ours], seconds[floor], strict=True))
-        ours_us, floor_us = (1e6 * statistics.median(seconds[s]) / len(case.users) for s in (ours, floor))
+    for clock, our, bare in (("wall", ours.wall, floor.wall), ("CPU ", ours.cpu, floor.cpu)):
+        ratios = sorted(f / o for o, f in zip(our, bare, strict=True))
+        ours_us, floor_us = (1e6 * statistics.median(seconds) / len(case.users) for seconds in (our, bare))
         print(
             f"  {clock} {statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
             f"us a user: ours {ours_us:.0f}, floor {floor_us:.0f}"
@@ -104,14 +118,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--cutoffs", type=int, nargs="+", help="default: 5 10 20, then 5 10 20 100")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--once", action="store_true", help="the first case only, as a JSON line")
     options = parser.parse_args()
     users, items = (1_000, 5_000) if options.quick else (10_000, 20_000)
     case = planted(users, items, width=64, seen=50, targets=10)
+    if options.once:
+        torch.set_num_threads(options.threads[0])
+        ours, floor = race(case, options.cutoffs or CUTOFFS, options.rounds)
+        rates = {"penchant": [users / s for s in ours.cpu], "bare torch": [users / s for s in floor.cpu]}
+        print(json.dumps({"task": "evaluation from given vectors", "unit": "users", "values": rates}))
+        return
     print(f"{users:,} users x {items:,} items, D = 64, about 50 seen and 10 targets a user")
     for threads in options.threads:
         torch.set_num_threads(threads)
-        for cutoffs in [options.cutoffs] if options.cutoffs else [(5, 10, 20), (5, 10, 20, 100)]:
-            race(case, cutoffs, options.rounds)
+        for cutoffs in [options.cutoffs] if options.cutoffs else [CUTOFFS, (*CUTOFFS, 100)]:
+            show(case, cutoffs, *race(case, cutoffs, options.rounds))
 
 
 if __name__ == "__main__":

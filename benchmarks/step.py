@@ -1,7 +1,7 @@
 """A whole training step with a large catalogue against the same step with a small one.
 
     python benchmarks/step.py [--items 50000 5000000] [--batch 1024] [--negatives 512] [--rounds 9]
-        [--threads 2]
+        [--threads 2] [--once]
 
 SASRec, sampled softmax, width 64, windows of 50 events: batch x 50 look-ups of items, as many targets, and
 the negatives, all uniform over the catalogue (the worst case: in a real log few items make most events, so
@@ -10,10 +10,12 @@ are made beforehand: making them does not depend on the catalogue. Rounds altern
 that drift hits both; the ratio is large / small, median and range over rounds; the goal is at most 1.15. CPU
 seconds (all threads) stand beside wall time for machines that others use too.
 
-Then the update alone (clipping included) against torch.optim.SparseAdam, on the same gradients.
+Then the update alone (clipping included) against torch.optim.SparseAdam, on the same gradients. `--once`
+leaves that out and prints the CPU milliseconds of every step as one JSON line, for `run.py`.
 """
 
 import argparse
+import json
 import math
 import statistics
 import time
@@ -82,8 +84,8 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def steps(options: argparse.Namespace) -> None:
-    """The ratio of whole steps."""
+def steps(options: argparse.Namespace) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """(wall, CPU) seconds of a whole step with the small catalogue and with the large one, round by round."""
     small, large = (Training(n, options.batch, options.negatives, options.rounds) for n in options.items)
     for training in (small, large):
         for _ in range(2):
@@ -95,6 +97,11 @@ def steps(options: argparse.Namespace) -> None:
         else:
             a, b = timed(small.step), timed(large.step)
         rounds.append((a, b))
+    return rounds
+
+
+def show(rounds: list[tuple[tuple[float, float], tuple[float, float]]], options: argparse.Namespace) -> None:
+    """Prints the ratio, by both clocks."""
     for kind, name in enumerate(("wall", "CPU")):
         ratios = sorted(large[kind] / small[kind] for small, large in rounds)
         a, b = (statistics.median(pair[i][kind] * 1e3 for pair in rounds) for i in range(2))
@@ -148,10 +155,16 @@ def main() -> None:
     parser.add_argument("--negatives", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--once", action="store_true", help="whole steps only, as a JSON line")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.once:
+        taken = list(zip(*([cpu * 1e3 for _, cpu in pair] for pair in steps(options)), strict=True))
+        values = {f"{n:,} items": taken[i] for i, n in reversed(list(enumerate(options.items)))}
+        print(json.dumps({"task": "training step", "unit": "ms a step", "values": values}))
+        return
     print(f"{options.threads} threads, torch {torch.__version__}")
-    steps(options)
+    show(steps(options), options)
     updates(options)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penchant import rank, report, retrieve
     from penchant.data import datasets, split_by_item, split_by_time, split_by_user, split_leave_last
-    from penchant.data.events import at_least, items, read_events, users
+    from penchant.data.events import at_least, categorical, equals, items, read_events, users
     from penchant.data.store import open_log
     from penchant.errors import PenchantError
     from penchant.evaluation import evaluate
@@ -27,7 +27,9 @@ __all__ = [
     "PenchantError",
     "__version__",
     "at_least",
+    "categorical",
     "datasets",
+    "equals",
     "evaluate",
     "fit",
     "items",
@@ -48,6 +50,8 @@ _HOMES = {
     "Funnel": "penchant.funnel",
     "PenchantError": "penchant.errors",
     "at_least": "penchant.data.events",
+    "categorical": "penchant.data.events",
+    "equals": "penchant.data.events",
     "evaluate": "penchant.evaluation",
     "fit": "penchant.train",
     "items": "penchant.data.events",

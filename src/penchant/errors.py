@@ -49,6 +49,7 @@ class Problem:
         values: the values found in those rows.
         expected: what would have been right.
         fix: what to do about it.
+        places: what to call these rows, e.g. "line 22" of a text file; by default "row 20".
     """
 
     column: str | None
@@ -58,6 +59,7 @@ class Problem:
     count: int = 0
     rows: Sequence[int] = ()
     values: Sequence[object] = ()
+    places: Sequence[str] = ()
 
     def __str__(self) -> str:
         where = "the table" if self.column is None else f"column {self.column!r}"
@@ -66,10 +68,11 @@ class Problem:
             + (f" in {self.count:,} row{'s' * (self.count != 1)}" if self.count else "")
         ]
         if self.rows:
+            places = self.places or [f"row {row:,}" for row in self.rows]
             shown = ", ".join(
-                f"row {row:,}: {value!r}" for row, value in zip(self.rows, self.values, strict=False)
+                f"{place}: {value!r}" for place, value in zip(places, self.values, strict=False)
             )
-            lines[0] += f" ({shown or ', '.join(f'row {row:,}' for row in self.rows)})"
+            lines[0] += f" ({shown or ', '.join(places)})"
         return f"{lines[0]}.\n    Expected: {self.expected}.\n    Fix: {self.fix}."
 
 

@@ -4,7 +4,8 @@ A model needs no base class of ours. It is an `nn.Module` whose constructor take
 keyword-only hyper-parameters, each kept as an attribute of the same name: they are its whole configuration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from penchant.data.batch import Batch, Histories, Requests
 from penchant.data.loader import Source
 from penchant.data.split import Split
+from penchant.errors import ArgumentError
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +185,54 @@ class Ranker(Protocol):
     def score(self, state: Any, items: Tensor) -> Tensor:
         """Logits [B, C] of items [B, C] (0 where there is none: its logit is never read)."""
         ...
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A model or funnel that says how much of a history it reads, so that nobody has to gather the rest."""
+
+    @property
+    def history(self) -> int | None:
+        """Newest events read (0: none); the answers are the same whatever stands before them. None: all."""
+        ...
+
+
+def window_of(system: object) -> int | None:
+    """The newest events that a model or funnel reads; None, all of them, where it does not say."""
+    return system.history if isinstance(system, Windowed) else None
+
+
+def is_fitted(model: object) -> bool:
+    """Whether a model has learned. One whose class has no attribute `fitted` is taken at its word.
+
+    A class that says `fitted = False` has it set by `fit`, its own `solve` and `load_weights`; who fills
+    weights in another way sets `model.fitted = True`.
+    """
+    return getattr(model, "fitted", True) is not False
+
+
+def require_fitted(model: object, argument: str) -> None:
+    """ArgumentError in the name of `argument` where a model has not learned."""
+    if not is_fitted(model):
+        raise ArgumentError(
+            argument, type(model).__name__, expected="a fitted model",
+            fix="call fit(model, split) first, or set model.fitted = True if its weights come from elsewhere",
+        )  # fmt: skip
+
+
+@contextmanager
+def mark_fitted(model: object) -> Generator[None]:
+    """While it is fitted a model counts as fitted, and afterwards unless an error came in between."""
+    before = is_fitted(model)
+    if before:
+        yield
+        return
+    model.fitted = True  # type: ignore[attr-defined]
+    try:
+        yield
+    except BaseException:
+        model.fitted = before  # type: ignore[attr-defined]
+        raise
 
 
 class Contribution(NamedTuple):

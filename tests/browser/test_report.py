@@ -6,6 +6,7 @@ import time
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from penchant.evaluation.lines import copies
 from penchant.report import html
 from report.made import profile, result, training
 
@@ -44,6 +45,7 @@ def shown(page):
     return page.evaluate(
         """[...document.querySelectorAll("data[data-system]")].map(e => ({
              result: e.closest("[data-result]").dataset.result, system: Number(e.dataset.system),
+             ranker: e.closest("[data-ranker]") !== null,
              group: e.dataset.group, metric: e.dataset.metric, key: e.dataset.key,
              value: e.value, text: e.textContent,
            }))"""
@@ -60,13 +62,17 @@ def test_the_tables_show_the_numbers_of_the_json_and_all_of_them(visit, report):
         # through JSON: what as_dict() says is what a reader of the file gets; it may not hold NaN
         whole = json.loads(json.dumps(made.as_dict()).replace("NaN", "null"))
         assert embedded["results"][name] == whole
-        for i, system in enumerate(whole["systems"]):
-            for group in ("metrics", "difference"):
-                for metric, estimate in system[group].items():
-                    for key in ("value", "low", "high"):
-                        if estimate[key] is not None:
-                            expected[name, i, group, metric, key] = estimate[key]
-    found = {(n["result"], n["system"], n["group"], n["metric"], n["key"]): n for n in shown(page)}
+        for ranker, part in ((False, whole), (True, whole["ranker"])):
+            same = copies([{n: e["value"] for n, e in s["metrics"].items()} for s in part["systems"]])
+            for i, system in enumerate(part["systems"]):
+                for group in ("metrics", "difference"):
+                    for metric, estimate in system[group].items():
+                        for key in ("value", "low", "high"):
+                            if estimate[key] is not None and metric not in same:
+                                expected[name, ranker, i, group, metric, key] = estimate[key]
+    found = {
+        (n["result"], n["ranker"], n["system"], n["group"], n["metric"], n["key"]): n for n in shown(page)
+    }
     assert found.keys() == expected.keys()
     for place, value in expected.items():
         assert float(found[place]["value"]) == value, place
@@ -79,11 +85,11 @@ def test_the_tables_show_the_numbers_of_the_json_and_all_of_them(visit, report):
 def test_numbers_beside_charts_are_those_of_the_json(visit, report):
     path, two = report
     text = visit(path).evaluate("document.body.textContent")
-    first = two["Leave-last-out"].systems[0]
+    first, ranker = two["Leave-last-out"].systems[0], two["Leave-last-out"].ranker.systems[0]
     for stage, recalls in first.stages.items():
         for name, recall in recalls.items():
             assert f"{stage.replace(':', ': ')}Recall@{name.split('@')[1]}{recall:.4f}" in text
-    for bin in first.reliability:
+    for bin in ranker.reliability:
         assert f"{100 * bin['predicted']:.2f} %{100 * bin['observed']:.2f} %{bin['rows']:,}" in text
     for part in first.slices:
         assert f"{part.name}Funnel{part.n:,}" in text
@@ -139,6 +145,28 @@ def test_injected_scripts_would_not_run_either(visit, report, tmp_path):
     assert drawn(page) > 10
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_name_is_cut(visit, tmp_path, width):
+    made = result({"Funnel": 1.15, "SASRec": 1.2, "Popularity": 0.35, "EASE": 1.1})
+    page = visit(html(made, tmp_path / "r.html"), width=width)
+    drawn(page)
+    cut = page.evaluate(
+        f"""{VISIBLE}.flatMap(e => {{
+             const box = e.getBoundingClientRect();
+             return [...e.querySelectorAll("svg text")].filter(t => {{
+               const r = t.getBoundingClientRect();
+               const out = r.right > box.right + 1 || r.left < box.left - 1;
+               return r.width && (out || t.textContent.endsWith("…"));
+             }}).map(t => t.textContent);
+           }})"""
+    )
+    assert cut == []
+    tables = "[...document.querySelectorAll('.metrics')].map(e => e.parentElement)"
+    assert page.evaluate(f"{tables}.filter(e => e.scrollWidth > e.clientWidth + 1).length") == 0
+    marks = "[...document.querySelectorAll('.whole')].map(e => [...e.getClientRects()].map(r => r.top))"
+    assert page.evaluate(f"{marks}.filter(tops => new Set(tops).size > 1).length") == 0
+
+
 def test_the_list_length_is_switched_by_keyboard(visit, report):
     page = visit(report[0])
     drawn(page)
@@ -149,7 +177,7 @@ def test_the_list_length_is_switched_by_keyboard(visit, report):
     page.keyboard.press("ArrowRight")
     assert caption.inner_text() == "Ranking, lists of 20"
     drawn(page)  # the forest of the length that was hidden until now
-    assert part.locator(".panel:visible .chart svg").count() == 1
+    assert part.locator(".panel[data-at]:visible .chart svg").count() == 1
     assert part.locator(".switch input:checked").evaluate_all("all => all.map(e => e.value)") == ["20", "20"]
     other = page.locator("#part-1 .panel:visible table caption").first
     assert other.inner_text() == "Ranking, lists of 10"
@@ -161,13 +189,13 @@ def test_what_is_measured_at_one_length_stays_when_another_is_chosen(visit, tmp_
     for system in made.systems:
         for name in [name for name in system.metrics if name.startswith("novelty") and name != "novelty@10"]:
             del system.metrics[name]
-        for name in ("category_entropy", "diversity", "item_coverage", "exposure_gini"):
+        for name in ("category_entropy", "intra_list_diversity", "item_coverage", "exposure_gini"):
             for cutoff in (5, 10, 20):
                 del system.metrics[f"{name}@{cutoff}"]
     page = visit(html(made, tmp_path / "r.html"))
     assert page.locator(".switch").count() == 1
     page.locator(".switch label").first.click()
-    captions = page.locator(".panel:visible > .wide caption").all_inner_texts()
+    captions = page.locator(".panel[data-at]:visible > .wide caption").all_inner_texts()
     assert captions == ["Ranking, lists of 5", "Beyond accuracy, lists of 10"]
 
 
@@ -206,7 +234,7 @@ def test_the_numbers_can_be_saved_from_the_page_alone(visit, report):
 
 def test_without_scripts_every_table_is_there(visit, report):
     page = visit(report[0], java_script_enabled=False)
-    captions = page.locator("#part-0 .panel > .wide table caption").all_inner_texts()
+    captions = page.locator("#part-0 .panel[data-at] > .wide table caption").all_inner_texts()
     kinds = ("Ranking", "Beyond accuracy")
     assert captions == [f"{kind}, lists of {cutoff}" for kind in kinds for cutoff in (5, 10, 20)]
     assert page.locator(".switch").first.is_hidden()

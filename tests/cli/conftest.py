@@ -28,7 +28,10 @@ models:
   - class_path: DIN
     init_args: {width: 4, history: 10, attention: [4], head: [4]}
     fit: {epochs: 1, batch_size: 64}
-funnel: {candidates: 12}
+  - class_path: NoHistory
+    init_args: {width: 4, head: [4]}
+    fit: {epochs: 1, batch_size: 64}
+funnel: {candidates: 12, rank: DIN}
 evaluate: {cutoffs: [5, 10], bootstrap: 20}
 """
 

@@ -1,14 +1,19 @@
 """The demo: what it leaves, and that it goes on."""
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from penchant.cli import demo, train
+from penchant.cli import console, demo, train
 from penchant.data.store import open_log
 
 pytestmark = pytest.mark.real
+WHY = (
+    "the same, drawn", "lists for others: user ids go from 1 to 671", "for somebody who is not in the log",
+    "what is like Toy Story", "a recipe of your own: change a line, run it again", "your own log",
+)  # fmt: skip
 
 
 def test_prepare_leaves_tables_a_store_and_recipes_that_say_the_same(penchant, tmp_path):
@@ -40,9 +45,29 @@ def test_the_demo_goes_from_the_log_to_a_page_and_goes_on_after_a_stop(penchant,
     said = penchant(f"demo --quick --out {out}")
     assert said.code == 0, said.err
     assert "going on in" in said.err
-    for words in ("Funnel minus Popularity", "640 queries of 640 users", "For user", "What next"):
+    for words in ("Funnel minus", "640 queries of 640 users", "For user", "What next"):
         assert words in said.out
     result = json.loads((out / "result.json").read_text())
     assert [system["name"] for system in result["systems"]] == ["Funnel", "SASRec", "EASE", "Popularity"]
     assert "<html" in (out / "report.html").read_text()
     assert penchant(f"recommend {out} --user 1 -k 3").code == 0
+
+
+@pytest.mark.parametrize(
+    ("started", "on_path", "call"),
+    [
+        ("{}/bin/penchant", None, "bin/penchant"),
+        ("{}/bin/penchant", "/usr/bin/penchant", "penchant"),
+        ("/elsewhere/penchant/__main__.py", None, "bin/python -m penchant"),
+        ("/usr/bin/pytest", None, "penchant"),
+    ],
+)
+def test_what_next_names_a_command_that_works_from_here(tmp_path, monkeypatch, started, on_path, call):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [started.format(tmp_path)])
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr("shutil.which", lambda _: on_path)
+    assert console.program() == call
+    lines = demo.what_next(Path("demo"))
+    assert f"  {call} recommend demo --user 1 " in lines[1]
+    assert len({len(line) - len(why) for line, why in zip(lines, WHY, strict=True)}) == 1  # aligned

@@ -53,11 +53,34 @@ def test_importing_penchant_imports_nothing_heavy():
     assert done.stderr.strip() in ("", "[]")
 
 
+_WAITS = """
+import os, sys
+sys.argv = ["penchant", "--version"]
+import penchant, penchant.cli
+before = os.environ.get("OMP_WAIT_POLICY")
+penchant.cli.main({argv})
+print(before, os.environ.get("OMP_WAIT_POLICY"), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "argv", "policy"),
+    [(None, "", "PASSIVE"), ("ACTIVE", "", "ACTIVE"), (None, "['--version']", "None")],
+    ids=["the command", "a user's own setting", "called by a program"],
+)
+def test_waiting_threads_sleep_in_our_own_process_unless_told_otherwise(monkeypatch, own, argv, policy):
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    if own is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    done = python("-c", _WAITS.format(argv=argv))
+    assert done.stdout.splitlines()[-1] == f"{own} {policy} False"  # in time: before torch reads it
+
+
 def test_the_front_door_is_frozen():
     assert penchant.__all__ == [
-        "Funnel", "PenchantError", "__version__", "at_least", "datasets", "evaluate", "fit", "items", "load",
-        "open_log", "rank", "read_events", "report", "retrieve", "split_by_item", "split_by_time",
-        "split_by_user", "split_leave_last", "users",
+        "Funnel", "PenchantError", "__version__", "at_least", "categorical", "datasets", "equals", "evaluate",
+        "fit", "items", "load", "open_log", "rank", "read_events", "report", "retrieve", "split_by_item",
+        "split_by_time", "split_by_user", "split_leave_last", "users",
     ]  # fmt: skip
 
 

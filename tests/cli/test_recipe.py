@@ -6,9 +6,9 @@ import sys
 import pytest
 import yaml
 
-from penchant.cli import columns
+from penchant.cli import columns, rehearsal, train
 from penchant.cli.recipe import read_recipe
-from penchant.data.events import AtLeast
+from penchant.data.events import AtLeast, Equals
 from penchant.errors import ArgumentError, RecipeError, TrustError
 from penchant.retrieve import SASRec
 
@@ -18,7 +18,10 @@ def read(home, tmp_path):
     """Reads the tiny recipe with keys replaced or taken away (None)."""
 
     def go(*changes, trust=(), **parts):
-        value = yaml.safe_load((home / "tiny.yaml").read_text()) | parts
+        value = yaml.safe_load((home / "tiny.yaml").read_text())
+        if "models" in parts:  # it need not have the ranker of the recipe
+            del value["funnel"]["rank"]
+        value |= parts
         value["data"] = (
             value["data"] if "data" in parts else {**value["data"], "source": str(home / "ratings.csv")}
         )
@@ -33,12 +36,12 @@ def read(home, tmp_path):
 
 def test_a_recipe_is_what_it_says(read):
     recipe = read()
-    assert [model.name for model in recipe.models] == ["Popularity", "SASRec", "DIN"]
+    assert [model.name for model in recipe.models] == ["Popularity", "SASRec", "DIN", "NoHistory"]
     assert recipe.models[1].cls is SASRec
     assert recipe.models[1].arguments == {"width": 8, "history": 10}
     assert recipe.models[1].fit == {"epochs": 1, "batch_size": 16}
     assert (recipe.retrievers, recipe.ranker) == (("Popularity", "SASRec"), "DIN")
-    assert recipe.against == ("Popularity", "SASRec")
+    assert recipe.against == ("Popularity", "SASRec", "NoHistory")
     assert recipe.funnel == {"candidates": 12}
     assert recipe.evaluate == {"cutoffs": [5, 10], "bootstrap": 20}
     assert (recipe.part, recipe.at, recipe.report) == ("test", "each", "report.html")
@@ -50,7 +53,7 @@ def test_settings_that_differ_from_their_defaults_are_noted_and_others_not(read)
     assert changed["models.SASRec.fit.epochs"][0] == 1
     assert changed["funnel.candidates"] == (12, 200)
     assert "split.leave_last.k" not in changed  # 1 is the default
-    assert "data.user" not in changed  # it has none
+    assert not [setting for setting in changed if setting.startswith("data.")]  # columns have none
 
 
 def test_changes_are_checked_like_the_file(read):
@@ -109,7 +112,10 @@ def test_a_seed_goes_to_every_model_and_its_fit(read):
         ({"funnel": {"rank": "SASRec"}}, "'SASRec' is no ranker of this recipe"),
         ({"funnel": {"candidate": 3}}, "Funnel has no argument 'candidate'; did you mean 'candidates'"),
         ({"evaluate": {"part": "train"}}, "'train': expected 'valid' or 'test'"),
-        ({"evaluate": {"against": ["EASE"]}}, "'EASE' is no retriever of this recipe"),
+        ({"evaluate": {"against": ["EASE"]}}, "'EASE' is no retriever or further ranker of this"),
+        ({"evaluate": {"against": ["DIN"]}}, "'DIN' is no retriever or further ranker of this"),
+        ({"evaluate": {"cutoffs": [0]}}, r"evaluate.cutoffs: cutoffs=\[0\]: expected integers of at least 1"),
+        ({"evaluate": {"level": 95}}, r"evaluate.level: level=95.* inside \(0, 1\)"),
         ({"report": "../report.html"}, "expected a file name"),
         ({"seed": "x"}, "seed: 'x': expected an integer"),
         ({"data": {"source": "nowhere.csv", "user": "u", "item": "i"}}, "'nowhere.csv': no such file"),
@@ -208,14 +214,75 @@ def test_a_label_rule(text):
     assert isinstance(columns.label(text), AtLeast)
 
 
+def test_a_label_rule_on_values():
+    assert columns.label("action == buy") == Equals("action", "buy")
+
+
 def test_a_label_may_be_a_column():
     assert columns.label("clicked") == "clicked"
+
+
+def test_columns_of_attributes_are_lists_or_one_name_and_categories_lists_or_separators(read, home):
+    def items_of(**attributes):
+        source = str(home / "ratings.csv")
+        return read(data={"source": source, "user": "u", "item": "i", "items": attributes}).data
+
+    made = items_of(numbers="year", categories=["brand"]).arguments["items"]
+    assert (made.numbers, dict(made.categories)) == (("year",), {"brand": None})
+    with pytest.raises(RecipeError, match=r"line \d+, data.items.categories: ") as caught:
+        items_of(categories={"brand": ""})
+    assert "pass None where a cell holds a single label" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["rating>4", "rating>=", ">=4", "", None, "rating>=good", "rating>=1e"])
 def test_what_is_no_rule_is_refused(text):
     with pytest.raises(ArgumentError, match="COLUMN>=NUMBER"):
         columns.label(text)
+
+
+def test_rankers_that_stand_in_no_funnel_are_held_against_the_one_that_does(read):
+    models = ["Popularity", "DIN", "NoHistory"]
+    recipe = read(models=models, funnel={"rank": "DIN"})
+    assert recipe.against == ("Popularity", "NoHistory")
+    recipe = read(models=models, funnel={"rank": "DIN"}, evaluate={"against": "NoHistory"})
+    assert recipe.against == ("NoHistory",)
+    with pytest.raises(RecipeError, match="'DIN' is no retriever or further ranker of this recipe"):
+        read(models=models, funnel={"rank": "DIN"}, evaluate={"against": "DIN"})
+    with pytest.raises(RecipeError, match="'NoHistory' is no retriever of this recipe"):
+        read(models=models, funnel={"rank": None}, evaluate={"against": "NoHistory"})
+
+
+BAD = {
+    "models.SASRec.width=-3": "width=-3: expected",
+    "models.DIN.fit.epochs=0": "epochs=0: expected",
+    "models.DIN.categories=[genre]": "genre",
+    "funnel.candidates=0": "candidates=0: expected",
+    "funnel.blend=2": "blend=2",
+    "funnel.weights=[1]": "weights=[1",
+    "evaluate.cutoffs=[0]": "cutoffs=[0]: expected",
+    "data.user=U": "userId",
+    "split.leave_last.k=100": "k",
+}
+
+
+@pytest.mark.parametrize("change", BAD)
+def test_check_finds_what_would_only_fail_after_a_training(penchant, home, tmp_path, monkeypatch, change):
+    monkeypatch.setattr(train, "fit", None)  # nothing is trained, with --check or without
+    for check in ("--check", ""):
+        said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set '{change}' {check}")
+        assert said.code == 2, said.err
+        assert BAD[change] in said.err
+
+
+def test_of_a_large_table_the_header_is_looked_at(penchant, home, tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "_SMALL", 10)
+    line = f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --check"
+    said = penchant(line)
+    assert said.code == 0, said.err
+    assert "by the header" in said.out
+    said = penchant(f"{line} --set data.user=UserId")
+    assert said.code == 2
+    assert "data.user: no column 'UserId'; did you mean 'userId'?" in said.err
 
 
 def test_check_says_fine_and_what_differs(penchant, home, tmp_path):

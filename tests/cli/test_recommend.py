@@ -112,7 +112,7 @@ def test_lists_may_go_to_a_file(ask, tmp_path):
     [
         ("", "for whom is the list?"),
         ("--user 1 --all --out x.parquet", "one of --user"),
-        ("--all", "--out FILE.parquet"),
+        ("--all", "penchant: --all needs --out FILE.parquet."),
         ("--all --out x.csv", "a .parquet file"),
         ("--user 1 --out x.docx", "a file name that ends in"),
         ("--item 99999", "an item id of the log"),
@@ -120,7 +120,7 @@ def test_lists_may_go_to_a_file(ask, tmp_path):
         ("--user 1 --explain 99999", "an item id of the log"),
         ("--user 1 --at yesterday", "a date or time such as"),
         ("--events nowhere.csv", "nowhere.csv"),
-        ("--events x.docx", "a file that ends in"),
+        ("--events x.docx", "a file that is there"),
         ("--user 1 --available nowhere", "nowhere"),
     ],
 )
@@ -213,3 +213,13 @@ def test_parts_of_another_run_are_not_taken_up(ask, tmp_path):
     assert said.code == 0, said.err
     assert "starting anew" in said.out
     assert pl.read_parquet(tmp_path / "all.parquet")["user"].n_unique() == 30
+
+
+def test_an_answer_imports_no_compiler_and_no_algebra(home):  # they take longer than all the rest
+    code = (
+        "import sys; from penchant.cli import main; main(sys.argv[1:]); "
+        "print([n for n in ('sympy', 'torch._dynamo', 'altair') if n in sys.modules], file=sys.stderr)"
+    )
+    words = ["recommend", str(home / "run"), "--user", "1", "-k", "3", "--quiet"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -6,8 +6,6 @@ import shutil
 import pytest
 
 from penchant.cli import train
-from penchant.cli.results import estimate
-from penchant.evaluation.result import Estimate
 
 
 def test_a_run_leaves_a_bundle_its_figures_and_a_page(home):
@@ -23,6 +21,15 @@ def test_a_run_leaves_a_bundle_its_figures_and_a_page(home):
     }
     assert len(result["run"]["training"]["SASRec"]) == 1
     assert result["run"]["models"]["SASRec"]["args"]["width"] == 8
+
+
+def test_the_ranker_s_probabilities_are_among_the_figures(home):
+    ranker = json.loads((home / "run" / "result.json").read_text())["ranker"]
+    assert [system["name"] for system in ranker["systems"]] == ["DIN", "NoHistory"]
+    for name in ("auc", "log_loss", "ece", "pcoc"):
+        assert name in ranker["systems"][0]["metrics"]
+    assert "log_loss" in ranker["systems"][1]["difference"]
+    assert "Ranker: probabilities" in (home / "run" / "report.html").read_text()
 
 
 def test_a_second_call_gives_the_same_figures(penchant, home, tmp_path):
@@ -71,12 +78,14 @@ def test_a_run_for_people_shows_intervals_and_what_differs(penchant, home, tmp_p
     assert said.code == 0, said.err
     for words in (
         "models.SASRec.width",
-        "Funnel minus Popularity",
+        "Funnel minus",
         "ndcg@10",
         "leave last 1 out",
         "penchant recommend",
     ):
         assert words in said.out
+    assert "data." not in said.out  # what columns are called has no default to differ from
+    assert not [line for line in said.out.splitlines() if line != line.rstrip()]
 
 
 def test_evaluate_finds_the_split_of_its_run_and_the_same_figures(penchant, home):
@@ -134,11 +143,3 @@ def test_a_log_with_other_ids_is_refused(penchant, home, tables):
 def test_a_page_of_an_evaluation(penchant, home, tmp_path):
     assert penchant(f"evaluate {home / 'run'} --bootstrap 20 --report {tmp_path / 'page.html'}").code == 0
     assert (tmp_path / "page.html").stat().st_size > 1000
-
-
-def test_estimates_in_words():
-    assert estimate(Estimate(0.0567, 0.051, 0.0624)) == ".0567 [.0510, .0624]"
-    assert estimate(Estimate(0.01, -0.01, 0.03), signed=True) == "+.0100 [-.0100, +.0300] ?"
-    assert estimate(Estimate(-0.02, -0.03, -0.01), signed=True) == "-.0200 [-.0300, -.0100]"
-    assert estimate(Estimate(1.0)) == "1.0000"
-    assert estimate(None) == ""

@@ -242,7 +242,7 @@ def test_attributes_from_a_table(tmp_path):
     log = read_events(EVENTS, **NAMES, items=spec)
     catalogue = log.catalogue
     assert catalogue.vocabulary.all_ids.to_list() == ["x", "y", "z", "q"]  # those without events behind
-    assert log.profile.unknown_items == 1
+    assert log.profile.items_without_event == 1
     assert log.profile.items == 3
     assert catalogue.titles([0, 2, 3, 4, 5]) == ["?", "x", "y", "Zorn", "Quark"]
     genres = catalogue.category("genres")
@@ -382,3 +382,49 @@ def test_few_ties_prove_nothing():
 def test_wrong_arguments(argument):
     with pytest.raises(ArgumentError):
         read_events(EVENTS, **NAMES, **argument)
+
+
+# -- gaps ----------------------------------------------------------------------------------------------------
+
+
+def test_ids_of_one_table_only_are_counted_both_ways():
+    films = pl.DataFrame({"item": ["x", "q", "z", "r"], "year": [1, 2, None, 4], "of": ["a", "b", None, "d"]})
+    people = pl.DataFrame({"user": ["a", "e"], "age": [30, 40]})
+    log = read_events(
+        EVENTS,
+        **NAMES,
+        items=items(films, numbers="year", categories=["of"]),
+        users=users(people, numbers="age"),
+    )
+    profile = log.profile
+    assert (profile.items_without_event, profile.users_without_event) == (2, 1)  # q and r; e
+    assert profile.items_without_attributes == 2  # y has no row, z one that says nothing
+    assert profile.users_without_attributes == 2  # b and c
+    assert profile.gaps() == {
+        "items without an event": 2, "items without attributes": 2,
+        "users without an event": 1, "users without attributes": 2,
+    }  # fmt: skip
+    for name, count in profile.gaps().items():
+        assert (name, str(count)) in profile.rows()
+
+
+def test_gaps_of_columns_of_the_event_table():
+    frame = EVENTS.with_columns(genre=pl.Series(["a", None, None, "b", None]))
+    log = read_events(frame, **NAMES, items=items(categories=["genre"]))
+    assert (log.profile.items_without_event, log.profile.items_without_attributes) == (0, 2)
+    assert read_events(EVENTS, **NAMES).profile.gaps() == {}
+
+
+def test_ids_that_may_be_none_are_noted_with_their_rows(tmp_path):
+    frame = pl.DataFrame({"u": ["a", "NA", " a", "a", "null"], "i": ["x", "y", "x", "z", "y"]})
+    frame.write_csv(tmp_path / "e.csv")
+    for source, first in (
+        (frame, "row 1: 'NA', row 4: 'null'"),
+        (tmp_path / "e.csv", "line 3: 'NA', line 6: "),
+    ):
+        log = read_events(source, user="u", item="i")
+        assert len(log) == 5  # they may be ids
+        nothing, spaces = log.profile.notes
+        assert f"'u' holds an id that may stand for nothing: 2 of its rows ({first}" in nothing
+        assert "'u' holds an id between spaces: 1 of its rows" in spaces
+    assert read_events(frame[[0, 3]], user="u", item="i").profile.notes == ()

@@ -72,7 +72,7 @@ def test_the_text_of_the_error_teaches():
         "    Fix: correct the name (known: i, t, u, y).\n"
         "  2. column 't' is null in 2 rows (row 1: None, row 3: None).\n"
         "    Expected: a time in every row.\n"
-        '    Fix: fill it in, or pass on_bad="drop".'
+        '    Fix: fill it in, or pass on_bad="drop" (--on-bad drop).'
     )
 
 
@@ -96,6 +96,21 @@ def test_nan_and_fractions_are_no_ids():
     nan, odd = problems(with_(u=[1.0, float("nan"), 2.5, float("inf")]))
     assert (nan.what, list(nan.rows)) == ("is null", [1])
     assert (odd.what, list(odd.rows), list(odd.values)) == ("is no whole number", [2, 3], [2.5, float("inf")])
+
+
+def test_empty_and_blank_ids_are_null_in_every_kind_of_column():
+    for dtype in (pl.String, pl.Categorical):
+        frame = with_(i=["a", "", " \t", "b"]).with_columns(pl.col("i").cast(dtype))
+        (problem,) = problems(frame)
+        assert (problem.column, problem.what, list(problem.rows)) == ("i", "is null", [1, 2])
+    log = read_events(with_(x=["a", " ", "", "b"]), user="u", item="i", context=["x"])
+    assert log.column("x").tolist() == [2, 3, 1, 1]  # by user: rows 0, 3, 1, 2
+
+
+def test_a_column_is_named_by_text():
+    for name in ("user", "item"):
+        with pytest.raises(ArgumentError, match=f"{name}=None: expected the name of a column"):
+            read_events(with_(), **({"user": "u", "item": "i"} | {name: None}))
 
 
 # -- times ---------------------------------------------------------------------------------------------------
@@ -150,6 +165,20 @@ def test_a_stated_unit_is_believed_but_not_about_the_future():
     assert problems(with_(t=[T * 1_000] * 4), time="t", time_unit="s")[0].count == 4
 
 
+def test_a_stated_unit_that_cannot_be_meant_is_noted():
+    def notes(times, unit):
+        return read_events(with_(t=times), user="u", item="i", time="t", time_unit=unit).profile.notes
+
+    (note,) = notes([T] * 4, "ms")
+    assert "read as ms, as time_unit= says: so its last time is 1970-01-19" in note
+    assert "read as s it is 2020-09-13" in note
+    (note,) = notes([T * 10**6] * 4, "ns")
+    assert "read as us it is 2020-09-13" in note
+    assert notes([T * 1_000] * 4, "ms") == ()
+    assert notes([5, 6, 7, 8], "s") == ()  # early in any unit
+    assert notes([T, T, T, T * 1_000], "ms") == ()  # one unit cannot be right for all
+
+
 def test_an_old_log_is_no_problem_as_long_as_all_of_it_is():
     frame = with_(t=[datetime(1965, 3, n, tzinfo=UTC) for n in (1, 2, 3, 4)])
     assert read_events(frame, user="u", item="i", time="t").profile.first < 0
@@ -199,9 +228,21 @@ def test_context_that_cannot_be():
     big, when, endless = problems(frame, context=["big", "endless", "when"])
     assert "float32 cannot tell apart" in big.what
     assert when.what.startswith("is of type Datetime")
-    assert (endless.what, list(endless.rows)) == ("is infinite", [1])
+    assert (endless.what, list(endless.rows)) == ("is infinite as float32", [1])
     log = read_events(frame, user="u", item="i", context=[categorical("big")])
     assert log.column_labels["big"].all_ids.to_list() == [2**24 + 1, 0]
+
+
+@pytest.mark.parametrize("bad", [float("inf"), -float("inf"), 1e39])
+def test_an_attribute_that_float32_holds_as_infinite_is_told(bad):
+    films = pl.DataFrame({"i": ["a", "b", "c"], "price": [1.0, bad, None], "v": [[1.0], [bad], [2.0]]})
+    spec = items(films, numbers="price", vectors="v")
+    price, vector = problems(with_(), items=spec)
+    assert (price.what, list(price.rows)) == ("of DataFrame is infinite as float32", [1])
+    assert (vector.what, list(vector.rows)) == ("of DataFrame holds a missing or infinite number", [1])
+    log = read_events(with_(), user="u", item="i", items=spec, on_bad="drop")
+    assert log.catalogue.numbers["price"].nan_to_num(-1).tolist() == [-1, -1, 1, -1, -1]
+    assert problems(with_(x=[1.0, bad, 2.0, 3.0]), items=items(numbers="x"))[0].column == "x"
 
 
 def test_words_among_numbers_of_a_text_file(tmp_path):
@@ -241,7 +282,7 @@ def test_attribute_tables_that_cannot_be():
         ("genres", "of DataFrame is of type Float64", ()),
         ("title", "of DataFrame is of type List(String)", ()),
         ("v", "of DataFrame has another length than the first vector", (1,)),
-        ("v", "of DataFrame holds a missing number", (2,)),
+        ("v", "of DataFrame holds a missing or infinite number", (2,)),
         ("w", "of DataFrame is of type String", ()),
     }
 
@@ -249,12 +290,36 @@ def test_attribute_tables_that_cannot_be():
 def test_an_attribute_table_of_other_ids():
     (problem,) = problems(with_(), users=users(pl.DataFrame({"u": [71, 72], "age": [1, 2]}), numbers=["age"]))
     assert problem.what == "of DataFrame has no id in common with the event table"
-    assert "such as 1, not 71" in problem.expected
+    assert problem.expected == "ids such as 1, 2, 3 (column 'u' of the event table), not 71, 72"
+
+
+def test_an_attribute_table_with_hardly_an_id_in_common_has_another_id_column():
+    events = pl.DataFrame({"u": range(50), "i": range(50)})
+
+    def read(ids):
+        return read_events(events, user="u", item="i", items=items(table(ids), id="film", numbers="n"))
+
+    def table(ids):
+        return pl.DataFrame({"film": ids, "n": range(len(ids))})
+
+    with pytest.raises(DataError) as caught:
+        read([*range(1_000, 1_098), 1, 2])
+    (problem,) = caught.value.problems
+    assert problem.column == "film"
+    assert problem.what == "of DataFrame has 2 of 100 ids in common with the event table"
+    assert problem.expected == "ids such as 0, 1, 2 (column 'i' of the event table), not 1000, 1001, 1002"
+    assert read([*range(1_000, 1_097), 1, 2, 3]).profile.items_without_event == 97
+    assert read([3]).profile.items_without_attributes == 49  # of a few items something is known
+    assert read([49]).profile.items_without_attributes == 49
 
 
 def test_attributes_are_named_by_column_and_separator():
     with pytest.raises(ArgumentError, match="categories='genres'"):
         items("movies.csv", categories="genres")
+    with pytest.raises(ArgumentError, match="pass None where a cell holds a single label"):
+        items("movies.csv", categories={"genres": "|", "brand": ""})
+    assert items("m.csv", categories=["brand"]) == items("m.csv", categories={"brand": None})
+    assert items("m.csv", numbers="price", text="about") == items("m.csv", numbers=["price"], text=["about"])
 
 
 # -- tables as a whole ---------------------------------------------------------------------------------------

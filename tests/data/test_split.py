@@ -104,12 +104,11 @@ def test_a_cut_question_about_training_is_asked_at_its_own_time():
 
 
 @given(splits(), st.booleans(), st.one_of(st.none(), st.integers(1, 3)), st.integers(1, 4))
-def test_requests_hold_history_exclusion_and_known_users(split, exclude, length, size):
+def test_requests_hold_history_exclusion_and_users(split, exclude, length, size):
     log = split.log
     if not len(split.test.targets):
         return
     queries, owner = split.test(), users_of(log)
-    trained = {owner[row] for row in split.train.rows.tolist()}
     asked = 0
     for begin, stop in queries.chunks(size):
         requests = queries.requests(begin, stop, exclude_seen=exclude, history=length)
@@ -117,7 +116,7 @@ def test_requests_hold_history_exclusion_and_known_users(split, exclude, length,
         for i, row in enumerate(queries.row[begin:stop].tolist()):
             past = [int(log.item[r]) for r in slow_history(split, row)]
             assert items[i].tolist() == past[-length if length else None :]
-            assert int(requests.users[i]) == (owner[row] if owner[row] in trained else 1)
+            assert int(requests.users[i]) == owner[row]
             if exclude:
                 begins, ends = requests.exclude.offsets[i : i + 2].tolist()
                 assert requests.exclude.values[begins:ends].tolist() == past

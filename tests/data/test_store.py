@@ -68,7 +68,7 @@ def same_vocabulary(a, b):
     return len(a) == len(b) and a.dtype == b.dtype and a.all_ids.equals(b.all_ids)
 
 
-def same_attributes(a: Attributes, b: Attributes):
+def same_attributes(a: Attributes, b: Attributes) -> bool:
     assert same_vocabulary(a.vocabulary, b.vocabulary)
     assert a.title == b.title
     for kind in ("categories", "numbers", "text", "vectors"):
@@ -84,11 +84,12 @@ def same_attributes(a: Attributes, b: Attributes):
         assert a.text[name].equals(b.text[name])
     for name in a.vectors:
         assert torch.equal(a.vectors[name], b.vectors[name])
+    return True
 
 
 def same_log(a: Interactions, b: Interactions):
-    same_attributes(a.users, b.users)
-    same_attributes(a.catalogue, b.catalogue)
+    assert same_attributes(a.users, b.users)
+    assert same_attributes(a.catalogue, b.catalogue)
     for name in ("offsets", "item", "time", "label", "event"):
         x, y = getattr(a, name), getattr(b, name)
         assert (x is None) == (y is None), name
@@ -152,7 +153,8 @@ def test_writing_to_an_opened_log_does_not_reach_the_disk(log, tmp_path):
 
 def test_attributes_alone_come_back(log, tmp_path):
     save_attributes(log.catalogue, tmp_path / "catalogue")
-    same_attributes(log.catalogue, open_attributes(tmp_path / "catalogue"))
+    assert log.catalogue.categories
+    assert same_attributes(log.catalogue, open_attributes(tmp_path / "catalogue"))
 
 
 def test_a_log_inside_something_larger(log, tmp_path):

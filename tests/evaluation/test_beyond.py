@@ -12,7 +12,6 @@ from penchant.evaluation import beyond as module
 from penchant.evaluation.beyond import (
     average_popularity,
     category_coverage,
-    category_diversity,
     category_entropy,
     exposure_gini,
     intra_list_diversity,
@@ -23,8 +22,8 @@ from penchant.evaluation.beyond import (
 PER_LIST = {
     "entropy": category_entropy,
     "coverage": category_coverage,
-    "category_diversity": category_diversity,
-    "diversity": intra_list_diversity,
+    "category_diversity": intra_list_diversity,
+    "vector_diversity": intra_list_diversity,
     "novelty": novelty,
     "popularity": average_popularity,
 }
@@ -49,7 +48,7 @@ def slow(row, labels, vectors, counts):
         "entropy": -sum(p * math.log2(p) for p in shares) if sets else math.nan,
         "coverage": len(mass) / min(sum(map(len, sets)), len(everything)) if sets else math.nan,
         "category_diversity": mean(jaccard),
-        "diversity": 1 - mean(cosines),
+        "vector_diversity": 1 - mean(cosines),
         "novelty": mean([-math.log2(max(counts[item], 1) / sum(counts)) for item in items]),
         "popularity": mean([counts[item] for item in items]),
     }

@@ -6,7 +6,14 @@ import pytest
 
 @pytest.mark.parametrize(
     "name",
-    ["evaluation.ranking", "evaluation.pointwise", "evaluation.beyond", "evaluation.compare", "nn.topk"],
+    [
+        "evaluation.ranking",
+        "evaluation.pointwise",
+        "evaluation.beyond",
+        "evaluation.compare",
+        "evaluation.lines",
+        "nn.topk",
+    ],
 )
 def test_examples_in_docstrings_give_what_they_show(name):
     found = doctest.testmod(import_module(f"penchant.{name}"))

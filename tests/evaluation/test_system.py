@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from torch import Tensor
 
 from penchant.data import Requests, Split, split_by_item, split_by_time, split_leave_last
 from penchant.errors import ArgumentError, SplitError
-from penchant.evaluation import evaluate
+from penchant.evaluation import evaluate, intra_list_diversity, log_loss
 from penchant.nn.topk import topk
 from penchant.protocols import Candidates
+from penchant.retrieve import EASE, SASRec
 
 
 class Fixed:
@@ -106,6 +108,38 @@ def test_histories_of_queries_end_before_their_target_and_nothing_seen_is_answer
         begin += len(requests)
 
 
+class Brief(Fixed):
+    """Says that it reads the newest three events."""
+
+    history = 3
+
+
+def test_a_system_is_handed_the_events_that_it_reads_and_hides_all_that_was_seen(split):
+    score = torch.rand(len(split.log.catalogue))
+    whole, brief = Fixed(score), Brief(score)
+    result = evaluate(whole, split.test, against=[brief], batch_size=7, bootstrap=0)
+    assert torch.equal(result.systems[0].lists, result.systems[1].lists)
+    assert int(split.test().history_lengths().max()) > 3
+    for every, newest in zip(whole.asked, brief.asked, strict=True):
+        assert torch.equal(newest.histories.item, every.histories.tail(3).item)
+        assert torch.equal(newest.exclude.values, every.exclude.values)
+        assert torch.equal(newest.exclude.offsets, every.exclude.offsets)
+
+
+def test_a_ranker_is_handed_the_events_that_it_reads(split):
+    class Looks(ByItem):
+        history = 2
+
+        def encode_user(self, requests: Requests) -> Tensor:
+            lengths.append(int(requests.histories.lengths.max()))
+            return super().encode_user(requests)
+
+    lengths: list[int] = []
+    found = evaluate(Looks(), split.test, bootstrap=0)
+    assert max(lengths) == 2
+    assert found["auc"] == evaluate(ByItem(), split.test, bootstrap=0)["auc"]
+
+
 def test_the_batch_size_plays_no_part(split):
     model = Fixed(split.item_counts)
     small, large = (
@@ -165,7 +199,7 @@ def test_result_is_json_and_holds_what_the_table_says(split):
     result = evaluate(Fixed(split.item_counts), split.test, against=[Fixed(-split.item_counts)])
     said = json.loads(json.dumps(result.as_dict()))
     assert said["systems"][0]["metrics"]["ndcg@10"]["value"] == result["ndcg@10"]
-    assert f"{result['ndcg@10']:.4f}" in str(result)
+    assert f"{result['ndcg@10']:.4f}".lstrip("0") in str(result)
     assert {s["by"] for s in said["systems"][0]["slices"]} == {"history", "target"}
 
 
@@ -212,7 +246,112 @@ def test_rankers_are_compared_in_pairs(split):
     assert lead.value == pytest.approx(result["gauc"] - result.systems[1].metrics["gauc"].value)
 
 
-@pytest.mark.parametrize("wrong", [{"cutoffs": []}, {"cutoffs": [0]}, {"candidates": "warm"}])
+class Two(Fixed):
+    """A retriever with a ranker behind it."""
+
+    def __init__(self, score: Tensor, ranker: ByItem | None) -> None:
+        super().__init__(score)
+        self.ranker = ranker
+
+    def stages(self, requests: Requests, k: int, dials: object = None) -> dict[str, Candidates]:
+        return {"": self.retrieve(requests, k, dials)}
+
+
+def test_the_ranker_of_a_funnel_is_held_against_rankers_as_it_would_be_alone(split):
+    two, other = Two(split.item_counts, ByItem(0.1)), ByItem(-0.1)
+    result = evaluate(two, split.test, against=[other, Fixed(split.item_counts)], bootstrap=50)
+    assert [row.name for row in result.systems] == ["Two", "Fixed"]
+    alone = evaluate(two.ranker, split.test, against=[other], bootstrap=50)
+    assert [row.name for row in result.ranker.systems] == ["ByItem-1", "ByItem-2"]
+    for found, same in zip(result.ranker.systems, alone.systems, strict=True):
+        assert found.metrics == same.metrics
+        assert found.difference == same.difference
+        assert found.reliability == same.reliability
+    assert set(found.metrics) >= {"auc", "gauc", "log_loss", "ece", "pcoc"}
+    assert np.isfinite(found.difference["gauc"].low)
+    assert json.loads(json.dumps(result.as_dict()))["ranker"]["systems"][0]["metrics"]["auc"]["value"] > 0
+    assert "gauc" in str(result)
+    assert evaluate(Fixed(split.item_counts), split.test, bootstrap=0).ranker is None
+
+
+def test_at_the_cut_a_ranker_is_asked_about_each_event():
+    split = split_by_time(random_log(users=60, mean=30, seed=2), valid=0.2, test=0.4)
+    two = Two(split.item_counts, ByItem(0.1))
+    cut = evaluate(two, split.test(at="cut"), bootstrap=0)
+    assert (cut.setting.at, cut.ranker.setting.at) == ("cut", "each")
+    assert cut.ranker["auc"] == evaluate(two, split.test, bootstrap=0).ranker["auc"]
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_funnel_s_ranker_is_asked_a_spread_of_many_queries(monkeypatch, labels):
+    split = split_by_time(random_log(users=60, labels=labels, seed=5), valid=0.2, test=0.3)
+    monkeypatch.setattr("penchant.evaluation.system._JUDGED", 10)
+    result = evaluate(Two(split.item_counts, ByItem(0.1)), split.test, candidates="all", bootstrap=0)
+    assert len(result.ranker.users) == 10 < len(result.users)
+    if labels:
+        rows = split.test.rows[torch.arange(10) * len(split.test.rows) // 10]
+        wanted = log_loss(0.1 * split.log.item[rows].float(), split.log.label[rows])
+        assert result.ranker["log_loss"] == pytest.approx(wanted)
+
+
+def test_a_ranker_needs_a_ranker_to_be_held_against(split):
+    with pytest.raises(ArgumentError, match=r"against='ByItem'.*no ranker"):
+        evaluate(Fixed(split.item_counts), split.test, against=[ByItem()])
+    with pytest.raises(ArgumentError, match="a retriever, a funnel or a ranker"):
+        evaluate(Fixed(split.item_counts), split.test, against=[object()])
+
+
+def test_diversity_is_that_of_categories_or_else_of_vectors(split):
+    catalogue = split.log.catalogue
+    vectors = torch.eye(len(catalogue))
+    plain = replace(catalogue, categories={}, vectors={"v": vectors})
+    for log, wanted in (
+        (split.log, catalogue.category("genres").padded),
+        (replace(split.log, catalogue=plain), vectors),
+    ):
+        found = evaluate(Fixed(split.item_counts), split_leave_last(log).test, cutoffs=[5])
+        lists = found.systems[0].lists
+        assert found["intra_list_diversity@5"] == pytest.approx(
+            np.nanmean(intra_list_diversity(lists, wanted))
+        )
+        assert ("category_entropy@5" in found.systems[0].metrics) == (log is split.log)
+    bare = replace(split.log, catalogue=replace(catalogue, categories={}))
+    metrics = evaluate(Fixed(split.item_counts), split_leave_last(bare).test).systems[0].metrics
+    assert "intra_list_diversity@10" not in metrics
+
+
+def test_an_unfitted_model_is_refused_and_one_that_does_not_say_is_taken_at_its_word(split):
+    with pytest.raises(ArgumentError, match=r"system='SASRec': expected a fitted model(.|\n)*Fix: call fit"):
+        evaluate(SASRec(split.log.features, width=8), split.test)
+    ease = EASE(split.log.features)
+    with pytest.raises(ArgumentError, match="against='EASE'"):
+        evaluate(Fixed(split.item_counts), split.test, against=[ease])
+    ease.solve(split)
+    evaluate(Fixed(split.item_counts), split.test, against=[ease], bootstrap=0)
+
+
+def test_a_split_is_not_a_part(split):
+    for wrong in (split, split.log):
+        with pytest.raises(ArgumentError, match=r"queries=(.|\n)*Fix: pass split.test"):
+            evaluate(Fixed(split.item_counts), wrong)
+    with pytest.raises(ArgumentError, match="against"):
+        evaluate(Fixed(split.item_counts), split.test, against=Fixed(split.item_counts))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cutoffs": []},
+        {"cutoffs": [0]},
+        {"cutoffs": 10},
+        {"candidates": "warm"},
+        {"negatives": -1},
+        {"bootstrap": -1},
+        {"level": 1.0},
+        {"samples": -1},
+        {"batch_size": 0},
+    ],
+)
 def test_wrong_arguments_are_named(split, wrong):
     with pytest.raises(ArgumentError, match=next(iter(wrong))):
         evaluate(Fixed(split.item_counts), split.test, **wrong)

@@ -1,14 +1,19 @@
 import json
+import os
 import shutil
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 import penchant.funnel.bundle as module
+from penchant.data import verify
 from penchant.errors import ArgumentError, PenchantError, StoreError, TrustError, VersionError
 from penchant.evaluation import evaluate
 from penchant.funnel import Funnel, load
+from penchant.retrieve import SASRec
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,128 @@ def test_broken_json_is_refused(copy):
         load(copy)
 
 
+def stages_of(folder):
+    return json.loads((folder / "bundle.json").read_text())["stages"]
+
+
+@pytest.mark.parametrize("name", ["rank", "DIN"])
+def test_a_retriever_may_have_any_name(models, split, tmp_path, name):
+    funnel = Funnel(
+        retrieve=[models["ease"], models["popular"]], rank=models["din"], data=split.log, names=[name, "b"]
+    )
+    funnel.save(tmp_path / "bundle")
+    again = load(tmp_path / "bundle")
+    assert repr(again) == repr(funnel)
+    assert again.recommend(users=["u2"]).equals(funnel.recommend(users=["u2"]))
+    assert f"- retrieve:{name}: `EASE(" in (tmp_path / "bundle" / "CARD.md").read_text()
+
+
+def test_two_models_of_one_class_are_counted_apart(models, split, tmp_path):
+    wide = SASRec(split.log.features, width=32, history=10)
+    wide.fitted = True
+    Funnel(retrieve=[models["sasrec"], wide], data=split.log).save(tmp_path / "bundle")
+    counts = json.loads((tmp_path / "bundle" / "card.json").read_text())["parameters"]
+    assert list(counts) == ["retrieve:SASRec-1", "retrieve:SASRec-2"]
+    for model, (name, count) in zip((models["sasrec"], wide), counts.items(), strict=True):
+        assert count == sum(p.numel() for p in model.parameters())
+        assert f"{name}: " in (tmp_path / "bundle" / "CARD.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("entries", "stage"),
+    [
+        ({"weights": 3}, {}),
+        ({"weights": ["a", 1, 1]}, {}),
+        ({"weights": [0, 0, 0]}, {}),
+        ({"weights": [1]}, {}),
+        ({"candidates": 1.5}, {}),
+        ({"candidates": True}, {}),
+        ({"blend": None}, {}),
+        ({"blend": float("nan")}, {}),
+        ({"files": 3}, {}),
+        ({"files": {}}, {}),
+        ({"stages": 3}, {}),
+        ({"stages": []}, {}),
+        ({"stages": ["x"]}, {}),
+        ({}, {"name": None}),
+        ({}, {"name": "EASE"}),  # as the second is called
+        ({}, {"role": "rank"}),  # there is one already
+        ({}, {"role": "cook"}),
+        ({}, {"weights": 3}),
+        ({}, {"model": 3}),
+        ({}, {"model": {"class": "penchant.retrieve.sasrec.SASRec", "args": 3}}),
+    ],
+    ids=str,
+)
+def test_a_manifest_that_cannot_be_is_refused(copy, entries, stage):
+    stages = stages_of(copy)
+    stages[0] |= stage
+    change(copy, **({"stages": stages} | entries))
+    with pytest.raises(StoreError):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    "key", ["stages", "weights", "candidates", "blend", "files", "name", "role", "model"]
+)
+def test_a_manifest_that_lacks_a_word_is_refused(copy, key):
+    file = copy / "bundle.json"
+    manifest = json.loads(file.read_text())
+    for place in (manifest, manifest["stages"][0]):
+        place.pop(key, None)
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match=key):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"width": 10**9},
+        {"width": 10**30},
+        {"history": 10**9},
+        {"depth": 10**9},
+        {"heads": 0},
+        {"width": "x"},
+        {"width": 32},
+        {"height": 3},
+    ],
+    ids=str,
+)
+def test_a_model_of_another_size_than_its_weights_is_refused_before_there_is_memory_for_it(copy, args):
+    stages = stages_of(copy)
+    stages[0]["model"]["args"] |= args
+    change(copy, stages=stages)
+    with pytest.raises(StoreError, match="SASRec"):
+        load(copy)
+
+
+@pytest.mark.parametrize("pattern", ["weights/*.safetensors", "log/manifest.json"])
+def test_a_flipped_bit_is_noticed(copy, pattern):
+    file = next(copy.glob(pattern))
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 4  # of the last number: sizes and shapes are what they were
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match="is not what was written"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"), [("item", 3, 10**6), ("item", 3, 0), ("item", -1, -5), ("offsets", 3, 10**6)]
+)
+def test_a_log_that_points_out_of_its_tables_is_refused(copy, name, place, value):
+    values = np.load(copy / "log" / f"{name}.npy")
+    values[place] = value
+    np.save(copy / "log" / f"{name}.npy", values)
+    with pytest.raises(StoreError, match=f"'{name}' holds numbers that are out of range"):
+        load(copy)
+
+
+def test_trust_is_a_list(copy):
+    with pytest.raises(ArgumentError, match=r"pass trust=\['evil'\]"):
+        load(copy, trust="evil")
+
+
 def test_hostile_code_is_refused_before_it_is_imported(copy, tmp_path, monkeypatch):
     (tmp_path / "hostile.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Model: ...")
     monkeypatch.syspath_prepend(tmp_path)
@@ -147,3 +274,59 @@ def test_weights_are_read_as_they_were_written(funnel, bundle):
     for name, model in funnel.retrievers.items():
         for key, value in model.state_dict().items():
             assert torch.equal(value, again.retrievers[name].state_dict()[key]), key
+
+
+KILLER = """
+import itertools, os, random, signal, sys, time
+import torch
+from logs import random_log
+from penchant.data import split_leave_last
+from penchant.funnel import Funnel
+from penchant.retrieve import EASE, Popularity
+from penchant.train import fit
+torch.set_num_threads(1)  # a child has no other threads
+split = split_leave_last(random_log(300, 200))
+models = [fit(kind(split.log.features), split) for kind in (EASE, Popularity)]
+dice = random.Random(0)
+for _ in sys.stdin:  # a line asks for one more life and death
+    hear, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        for n in itertools.count():
+            Funnel(retrieve=models, data=split.log, names=[f"life {os.getpid()}", f"{n}"]).save(sys.argv[1])
+            os.write(tell, b".")
+    os.read(hear, 1)  # it has saved once
+    start = time.perf_counter()
+    os.read(hear, 1)
+    time.sleep(dice.random() * (time.perf_counter() - start))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print("killed", flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_bundle(copy):
+    killer = subprocess.Popen(
+        [sys.executable, "-c", KILLER, str(copy)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    assert killer.stdin is not None
+    assert killer.stdout is not None
+    lives, left = set(), set()
+    with killer:
+        for _ in range(4):
+            killer.stdin.write("again\n")
+            killer.stdin.flush()
+            assert killer.stdout.readline() == "killed\n"
+            again = load(copy)
+            verify(copy / "log")
+            assert len(again.recommend(histories=[["i5"]], k=3)) == 3
+            lives.add(next(iter(again.retrievers)))
+            left |= {p.name for p in copy.parent.iterdir() if p != copy}
+        killer.stdin.close()
+    assert len(lives) == 4
+    assert left  # it was killed while saving
+    assert all(name.startswith(".copy.tmp-") for name in left)  # names that nobody opens

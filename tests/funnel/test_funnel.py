@@ -11,10 +11,13 @@ from penchant.errors import ArgumentError, DataError
 from penchant.evaluation import evaluate
 from penchant.funnel import Funnel
 from penchant.protocols import Candidates
+from penchant.rank import DIN
+from penchant.retrieve import SASRec
 
 
-def of(frame: pl.DataFrame, user: object) -> list[str]:
-    return frame.filter(pl.col("user") == user)["item"].to_list()
+def of(frame: pl.DataFrame, whose: object) -> list[str]:
+    """The list of a user, or of a history by its place."""
+    return frame.filter(pl.first() == whose)["item"].to_list()
 
 
 def history(funnel: Funnel, user: str) -> list[str]:
@@ -64,8 +67,9 @@ def test_a_user_nobody_knows_and_one_without_history_get_what_is_popular_and_are
     frame = funnel.recommend(users=["u2", "nobody"], k=4)
     assert set(frame.filter(pl.col("user") == "nobody")["reason"]) == {"popular: user not in the log"}
     frame = funnel.recommend(histories=[[], ["i5"]], k=4)
-    assert set(frame.filter(pl.col("user") == 0)["reason"]) == {"popular: no history"}
-    assert all(reason.startswith("found by") for reason in frame.filter(pl.col("user") == 1)["reason"])
+    assert frame.columns[:2] == ["history", "rank"]  # no number that reads as the id of a user
+    assert set(frame.filter(pl.col("history") == 0)["reason"]) == {"popular: no history"}
+    assert all(reason.startswith("found by") for reason in frame.filter(pl.col("history") == 1)["reason"])
     only = Funnel(retrieve=[models["ease"], models["popular"]], data=funnel.data)
     top = models["popular"].retrieve(
         Requests(
@@ -132,9 +136,69 @@ def test_who_has_seen_everything_gets_nothing(funnel):
     assert len(funnel.recommend(histories=[everything], k=5)) == 0
 
 
-def test_unknown_items_in_a_history_are_read_as_unknown(funnel):
-    frame = funnel.recommend(histories=[["i5", "from another world"]], k=5)
-    assert len(frame) == 5
+def test_unknown_items_of_a_history_are_left_out_and_counted(funnel):
+    frame = funnel.recommend(histories=[["i5", "i6"], ["x", "i5", "y", "i6"], ["i5", "z", "i6"]], k=5)
+    assert of(frame, 0) == of(frame, 1) == of(frame, 2)
+    told = {(row["history"], row["reason"].partition("; ")[2]) for row in frame.iter_rows(named=True)}
+    assert told == {(0, ""), (1, "2 unknown items left out"), (2, "1 unknown item left out")}
+
+
+def test_a_history_of_unknown_items_alone_gets_what_is_popular(funnel):
+    frame = funnel.recommend(histories=[[777, 888], []], k=5)
+    assert of(frame, 0) == of(frame, 1)
+    assert set(frame.filter(pl.col("history") == 0)["reason"]) == {"popular: no known item in the history"}
+    events = pl.DataFrame({"user": ["new", "u2"], "item": ["x", "x"]})
+    reasons = funnel.recommend(events=events, k=1)["reason"].to_list()
+    assert reasons[0] == "popular: no known item in the history"
+    assert reasons[1].endswith("; 1 unknown item left out")
+
+
+def test_the_popular_list_is_the_popular_list_whatever_the_ranker_thinks(models, split):
+    popular = Funnel(retrieve=models["popular"], data=split.log).recommend(users=["nobody"], k=8)
+    for retrieve in (["popular"], ["sasrec", "popular"], ["popular", "ease", "sasrec"]):
+        for weights in (None, [1] * len(retrieve)):
+            for blend in (1.0, 0.3):
+                funnel = Funnel(
+                    retrieve=[models[name] for name in retrieve], rank=models["din"], data=split.log,
+                    candidates=20, weights=weights, blend=blend,
+                )  # fmt: skip
+                frame = funnel.recommend(users=["nobody", "u2"], k=8)
+                assert frame.head(8).equals(popular)
+                assert set(frame.tail(8)["stage"]) == {"rank:DIN"}
+
+
+def test_popularity_only_fills_in_beside_others_unless_it_is_given_a_weight(models, split):
+    class Few:
+        def retrieve(self, requests: Requests, k: int, dials: object = None) -> Candidates:
+            found = models["ease"].retrieve(requests, k)
+            late = torch.arange(found.item.shape[1]) >= 3
+            return Candidates(found.item.masked_fill(late, 0), found.score.masked_fill(late, -torch.inf))
+
+    requests = split.test().requests(0, 30, exclude_seen=True)
+    popular = models["popular"].retrieve(requests, 20).item
+    answer = Funnel(retrieve=[Few(), models["popular"]], data=split.log).retrieve(requests, 8)
+    assert torch.equal(answer.item[:, :3], Few().retrieve(requests, 3).item)
+    assert (answer.origin[:, :3] == 0).all()
+    assert (answer.origin[:, 3:] == 1).all()
+    for b in range(30):
+        rest = [item for item in popular[b].tolist() if item not in answer.item[b, :3]]
+        assert answer.item[b, 3:].tolist() == rest[:5]
+    alike = Funnel(retrieve=[Few(), models["popular"]], data=split.log, weights=[1, 1])
+    assert not torch.equal(alike.retrieve(requests, 8).item[:, :3], answer.item[:, :3])
+
+
+def test_one_retriever_says_that_it_found_what_it_found(models, split):
+    frame = Funnel(retrieve=models["ease"], data=split.log).recommend(users=["u2", "nobody"], k=2)
+    assert set(frame.filter(pl.col("user") == "u2")["reason"]) == {"found by EASE"}
+    assert set(frame.filter(pl.col("user") == "nobody")["reason"]) <= {"found by EASE; user not in the log"}
+
+
+def test_nobody_asked_for_is_an_empty_table_of_the_same_columns(funnel):
+    full = funnel.recommend(users=["u2"], k=2)
+    nothing = pl.DataFrame({"user": [], "item": []})
+    for question in ({"users": []}, {"events": nothing}, {"users": [], "events": nothing}):
+        assert funnel.recommend(**question).schema == full.schema
+    assert funnel.recommend(histories=[]).schema == funnel.recommend(histories=[["i5"]]).schema
 
 
 def test_explanations_are_of_the_history_and_similar_items_of_the_catalogue(funnel):
@@ -153,14 +217,59 @@ def test_a_moment_may_be_a_time_or_a_date(funnel):
     assert by_number.equals(funnel.recommend(users=["u2"], at=datetime.fromtimestamp(at, UTC)))
 
 
+def test_a_stage_that_has_not_learned_is_refused(models, split):
+    features = split.log.features
+    with pytest.raises(ArgumentError, match=r"retrieve='SASRec': expected a fitted model[\s\S]*fit\("):
+        Funnel(retrieve=[models["popular"], SASRec(features, width=8)], data=split.log)
+    with pytest.raises(ArgumentError, match="rank='DIN': expected a fitted model"):
+        Funnel(retrieve=models["popular"], rank=DIN(features, width=8), data=split.log)
+
+
+def test_a_funnel_reads_what_its_most_curious_stage_reads(models, split):
+    def window(*retrieve, rank=None):
+        return Funnel(retrieve=retrieve, rank=rank, data=split.log).history
+
+    sasrec, popular, din = models["sasrec"], models["popular"], models["din"]
+    assert window(popular) == 1  # whether there is a history at all decides who answers
+    assert window(sasrec, popular) == 10
+    longer = DIN(split.log.features, width=8, history=12)
+    longer.fitted = True
+    assert window(sasrec, popular, rank=longer) == window(sasrec, rank=longer) == 12
+    assert window(sasrec, models["ease"], rank=din) is None  # EASE reads all
+
+
+def test_a_funnel_of_windows_answers_as_if_it_had_read_all(models, split):
+    funnel = Funnel(
+        retrieve=[models["sasrec"], models["popular"]], rank=models["din"], data=split.log, candidates=20
+    )
+    queries = split.test()
+    whole, newest = (
+        funnel.retrieve(queries.requests(0, 40, exclude_seen=True, history=history), 6)
+        for history in (None, funnel.history)
+    )
+    assert torch.equal(whole.item, newest.item)
+    torch.testing.assert_close(whole.score, newest.score)
+
+
 def test_a_funnel_is_evaluated_as_any_retriever_and_shows_its_stages(funnel, models, split):
     result = evaluate(funnel, split.test, against=[models["ease"]], bootstrap=50)
     stages = result.systems[0].stages
     assert list(stages)[-1] == "rank:DIN"
     found = [next(iter(recall.values())) for recall in list(stages.values())]
     assert found[3] >= found[4]  # no ranker finds what the merge lost
-    assert result.systems[0].reliability
+    assert result.ranker.systems[0].reliability
     assert result.systems[1].name == "EASE"
+
+
+def test_without_a_ranker_merged_candidates_are_measured_whole_and_the_list_apart(models, split):
+    pair = Funnel(retrieve=[models["sasrec"], models["ease"]], data=split.log, candidates=12)
+    found = evaluate(pair, split.test, cutoffs=[5]).systems[0]
+    recalls = {stage: next(iter(recall.items())) for stage, recall in found.stages.items()}
+    assert [name for name, _ in recalls.values()] == ["recall@12"] * 3 + ["recall@5"]
+    assert list(recalls)[2:] == ["merge", "list"]
+    assert recalls["list"][1] == pytest.approx(found.metrics["recall@5"].value)
+    assert recalls["merge"][1] >= recalls["list"][1]
+    assert found.lists.shape[1] == 5
 
 
 def test_at_an_earlier_time_nothing_later_speaks(funnel):
@@ -199,11 +308,48 @@ class TestWrong:
         with pytest.raises(ArgumentError, match="k=0"):
             funnel.recommend(users=["u2"], k=0)
 
+    @pytest.mark.parametrize("k", ["3", 1.5, True, None, -1])
+    def test_what_is_no_number_of_items(self, funnel, models, k):
+        with pytest.raises(ArgumentError, match="an integer of at least 1"):
+            funnel.recommend(users=["u2"], k=k)
+        with pytest.raises(ArgumentError, match="an integer of at least 1"):
+            funnel.similar(["i5"], k)
+        with pytest.raises(ArgumentError, match="candidates"):
+            Funnel(retrieve=models["ease"], data=funnel.data, candidates=k)
+
+    @pytest.mark.parametrize("weights", [[-1, 1], [0, 0], [1], 3])
+    def test_weights_that_weigh_nothing(self, models, split, weights):
+        with pytest.raises(ArgumentError, match="weights"):
+            Funnel(retrieve=[models["ease"], models["popular"]], data=split.log, weights=weights)
+
+    @pytest.mark.parametrize(
+        ("ask", "message"),
+        [
+            (lambda f: f.recommend(users=5), r"pass users=\[5\]"),
+            (lambda f: f.recommend(users=[None]), r"users\[0\]=None"),
+            (lambda f: f.recommend(users=[["u2"]]), "integers or text"),
+            (lambda f: f.recommend(histories=5), "a list of histories"),
+            (lambda f: f.recommend(histories="i5"), "a list of histories"),
+            (lambda f: f.recommend(histories=[5]), r"histories\[0\]"),
+            (lambda f: f.recommend(users=["u2"], deny="100"), r"pass deny=\['100'\]"),
+            (lambda f: f.recommend(users=["u2"], available="100"), r"pass available=\['100'\]"),
+            (lambda f: f.similar("SKU"), r"pass items=\['SKU'\]"),
+            (lambda f: f.similar([]), "at least one item id"),
+            (lambda f: f.similar(5), r"pass items=\[5\]"),
+            (lambda f: f.explain(["i5"], user="u2"), "pass item='i5'"),
+            (lambda f: f.explain("i5", user=["u2"]), "pass user='u2'"),
+            (lambda f: f.explain("i5", history="i6"), r"pass history=\['i6'\]"),
+        ],
+    )
+    def test_one_thing_where_a_list_belongs_and_the_other_way_round(self, funnel, ask, message):
+        with pytest.raises(ArgumentError, match=message):
+            ask(funnel)
+
     def test_an_unknown_item(self, funnel):
         with pytest.raises(ArgumentError, match="an item id of the log"):
             funnel.explain("nothing", user="u2")
-        with pytest.raises(ArgumentError, match="an item id of the log"):
-            funnel.similar(["nothing"])
+        with pytest.raises(ArgumentError, match=r"an item id of the log \(did you mean 'i5'\?\)"):
+            funnel.similar(["i555"])
 
     def test_events_without_columns_or_with_nulls(self, funnel):
         with pytest.raises(DataError, match="column 'item' is missing"):

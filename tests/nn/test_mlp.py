@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -124,3 +127,23 @@ def test_half_precision_rows_are_bent_by_statistics_in_single_precision():
     tail = Tail([3, 2], activation="dice", generator=Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
         assert tail(x.float().bfloat16()).dtype == torch.bfloat16
+
+
+def test_layers_are_built_without_importing_sympy():  # a second of CPU whenever a bundle is opened
+    code = """
+import sys, torch
+from penchant.nn import mlp, transformer
+g = torch.Generator()
+mlp.linear(3, 2, generator=g), transformer.linear(3, 2, g)
+sys.exit("sympy" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_bare_layer_takes_nothing_from_the_global_generator():
+    before = torch.get_rng_state()
+    layer = mlp.bare_linear(3, 2)
+    assert torch.equal(before, torch.get_rng_state())
+    assert (layer.weight.shape, layer.bias.shape) == ((2, 3), (2,))
+    assert layer.weight.requires_grad
+    assert layer.weight.device.type == "cpu"

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator
 
+from logs import log_of
 from penchant.data import split_by_user, split_leave_last
 from penchant.errors import ArgumentError
+from penchant.rank import DIN, NoHistory
 from penchant.rank.inputs import EventFields, ItemFields, Number, UserFields
 from rank.richly import bare, requests_of, rich_log
 
@@ -56,6 +58,20 @@ def test_a_constant_number_stays_finite():
     assert number(torch.tensor([7.0])).isfinite().all()
     number.prepare(torch.full((5,), torch.nan))  # nothing known: left as it was
     torch.testing.assert_close(float(number.mean), 7.0)
+
+
+def test_an_infinite_number_rules_no_other():
+    number = Number(3, std=1.0, generator=seeded())
+    number.prepare(torch.tensor([1.0, torch.inf, 3.0, -torch.inf, torch.nan]))
+    assert (float(number.mean), float(number.scale)) == (2.0, 1.0)
+    assert number(torch.tensor([1.0, torch.inf])).isfinite().all()
+
+
+def test_a_log_that_numbers_its_items_in_another_way_is_refused():
+    other = log_of([[2, 3, 4], [4, 3, 2]])
+    for fields in (item_fields(), UserFields(LOG.features, width=4, generator=seeded())):
+        with pytest.raises(ArgumentError, match="a log that numbers its items"):
+            fields.prepare(split_leave_last(other))
 
 
 def test_items_are_fields_side_by_side():
@@ -133,6 +149,35 @@ def test_a_user_who_was_kept_out_reads_the_unknown_row():
     stranger, trained = (int(part.rows[0]) // 8 + 2 for part in (split.test, split.train))
     requests = replace(requests_of(LOG, [3, 3]), users=torch.tensor([stranger, trained]))
     torch.testing.assert_close(fields(requests).squeeze(1), fields.ids.weight[[1, trained]])
+
+
+@pytest.mark.parametrize("kind", [NoHistory, DIN])
+def test_users_whom_training_never_saw_are_strangers_but_for_their_attributes(kind):
+    split = split_by_user(LOG, valid=0.2, test=0.4)
+    requests = split.test(at="cut").requests(0, 2, exclude_seen=False)
+    assert requests.users.min() > 1
+    assert not split.seen_users[requests.users].any()
+    nobody = replace(requests, users=torch.ones_like(requests.users))
+    items = torch.tensor([[2, 5, 8]] * 2)
+
+    def logits(asked, **settings):
+        model = kind(LOG.features, width=4, user_id=True, seed=1, **settings)
+        model.prepare(split)
+        with torch.no_grad():
+            for p in model.user.parameters():
+                p.mul_(20)
+            return model.eval().score(model.encode_user(asked), items), model
+
+    assert torch.equal(logits(requests)[0], logits(nobody)[0])  # without attributes, all are alike
+    people = {"people": ["job", "age"]}
+    mine, model = logits(requests, **people)
+    assert (mine != logits(nobody, **people)[0]).any(1).all()
+    age = LOG.users.numbers["age"][requests.users]
+    job = LOG.users.category("job").padded[requests.users, 0].long()
+    fields = model.user(requests)
+    torch.testing.assert_close(fields[:, 0], model.user.ids.weight[[1, 1]])
+    torch.testing.assert_close(fields[:, 1], model.user.attributes[0].field.weight[job])
+    torch.testing.assert_close(fields[:, 2], model.user.attributes[1].field(age))
 
 
 def test_columns_of_events_are_summed():

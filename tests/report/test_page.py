@@ -76,6 +76,15 @@ def test_the_numbers_in_the_page_are_those_of_the_result(full):
     assert json.loads(path.with_suffix(".json").read_text()) == page.numbers
 
 
+def test_the_ranker_has_a_table_and_a_curve_of_its_own(full):
+    headings = [text for _, text in full[0].headings]
+    assert headings.count("Ranker: probabilities") == 2
+    part = full[0].source.split("data-ranker")[1]
+    for words in ("NoHistory", "GAUC", "Calibration error", "PCOC"):
+        assert words in part
+    assert "on 671 queries of 671 users: each chosen item beside 20 drawn ones" in full[0].text
+
+
 def test_headings_descend_by_one_and_ids_are_unique(full):
     levels = [level for level, _ in full[0].headings]
     assert levels[0] == 1
@@ -123,6 +132,19 @@ def test_the_page_says_the_verdicts_the_setting_and_the_data(full):
     )
     for said in ("every item of the training rows", "17 queries whose every target is unseen", *facts):
         assert said in text, said
+
+
+def test_metrics_that_say_the_same_stand_there_once(full):
+    made, source = full[1]["Leave-last-out"], full[0].source
+    assert made["map@10"] == made["mrr@10"]
+    assert 'data-metric="mrr@10"' in source
+    assert 'data-metric="map@10"' not in source
+    assert "Hit rate (same as Recall) and MAP (same as MRR)" in full[0].text
+
+
+def test_a_part_of_few_queries_is_named_and_grey(full):
+    assert "Not drawn, as under 20 queries tell nothing: cold: not in training." in full[0].text
+    assert any(attrs.get("class") == "few" for tag, attrs in full[0].tags if tag == "td")
 
 
 def test_where_users_are_too_few_no_difference_is_called_clear(full):

@@ -64,32 +64,39 @@ def test_there_is_no_forest_of_one_system_or_without_intervals():
 
 def test_slices_keep_their_order_and_their_size():
     parts = ["no event", "1 to 4 events", "5 events and more"]
-    values = {"ndcg@10": Estimate(0.1, 0.05, 0.15, 7)}
-    system = SystemResult("x", {}, slices=tuple(Slice("history", name, 7, values) for name in parts))
+    values = {"ndcg@10": Estimate(0.1, 0.05, 0.15, 70)}
+    system = SystemResult("x", {}, slices=tuple(Slice("history", name, 70, values) for name in parts))
     spec = plots.slices([system], "history", "ndcg@10")
     assert valid(spec)
-    assert [row["slice"] for row in rows_of(spec, "n")][:3] == [f"{name}\n7 queries" for name in parts]
+    assert [row["slice"] for row in rows_of(spec, "n")][:3] == [f"{name}\n70 queries" for name in parts]
 
 
 def test_a_slice_without_an_interval_is_a_point_and_one_without_a_value_is_not_drawn():
     parts = (
-        Slice("user", "known", 3, {"ndcg@10": Estimate(0.1)}),
-        Slice("user", "cold", 0, {"ndcg@10": Estimate(math.nan)}),
+        Slice("user", "known", 30, {"ndcg@10": Estimate(0.1)}),
+        Slice("user", "cold", 40, {"ndcg@10": Estimate(math.nan)}),
     )
     spec = plots.slices([SystemResult("x", {}, slices=parts)], "user", "ndcg@10")
     assert valid(spec)
-    assert {row["slice"] for row in rows_of(spec, "slice")} == {"known\n3 queries"}
+    assert {row["slice"] for row in rows_of(spec, "slice")} == {"known\n30 queries"}
     assert plots.slices([SystemResult("x", {}, slices=parts[1:])], "user", "ndcg@10") is None
+
+
+def test_a_slice_of_very_few_queries_is_not_drawn():
+    spec = plots.slices(result().systems, "user", "ndcg@10")
+    assert spec is None  # 9 cold users
+    spec = plots.slices(result().systems, "history", "ndcg@10")
+    assert {row["n"] for row in rows_of(spec, "n")} == {223, 224}
 
 
 def test_stages_reliability_and_curves_are_vega_lite():
     made = result()
     assert valid(plots.stages([("merge", "Recall@200", 0.5), ("rank", "Recall@20", math.nan)]))
     assert plots.stages([("rank", "Recall@20", math.nan)]) is None
-    spec = plots.reliability(made.systems)
+    spec = plots.reliability(made.ranker.systems[:1])
     assert valid(spec)
     drawn = {(row["promised"], row["happened"]) for row in rows_of(spec, "rows")}
-    assert drawn == {(b["predicted"], b["observed"]) for b in made.systems[0].reliability}
+    assert drawn == {(b["predicted"], b["observed"]) for b in made.ranker.systems[0].reliability}
     assert plots.reliability(made.systems[1:]) is None
     log = [{"epoch": row["epoch"], "loss": row["loss"]} for row in training()["SASRec"]]
     spec = plots.curves(log, {"loss": "loss"}, best=3)

@@ -47,11 +47,11 @@ def test_an_interval_that_holds_0_is_no_win_however_large_the_difference():
     ]
 
 
-def test_a_clear_deficit_is_not_kept_quiet():
+def test_a_clear_deficit_comes_first():
     said = headline(compared((-0.05, -0.08, -0.02), (0.1, 0.05, 0.15), (0.2, 0.1, 0.3)))
     assert said == [
-        "SASRec beats EASE (+0.100 [+0.050, +0.150]) and ItemKNN (+0.20 [+0.10, +0.30]) on NDCG@10.",
-        "SASRec is behind Popularity (-0.050 [-0.080, -0.020]) on NDCG@10.",
+        "SASRec is behind Popularity (-0.05 [-0.08, -0.02]) on NDCG@10.",
+        "SASRec beats EASE (+0.10 [+0.05, +0.15]) and ItemKNN (+0.20 [+0.10, +0.30]) on NDCG@10.",
     ]
 
 
@@ -121,6 +121,14 @@ def test_an_interval_is_printed_with_two_telling_digits(value, width):
     decimals = words.places([estimate])
     assert width / 2 * 10**decimals * (1 + 1e-9) >= 10 or decimals == 5
     assert width / 2 * 10**decimals < 100 * (1 + 1e-9) or decimals == 2
+
+
+def test_metrics_of_lists_and_their_differences_have_the_same_decimals():
+    made = result()
+    for names in (("ndcg@10", "recall@5", "precision@20"), ("novelty@10",)):
+        assert len({words.decimals_of(made, name) for name in names}) == 1
+    apart = compared((0.0312, 0.0218, 0.0403))  # a difference is known better than what it is of
+    assert words.decimals_of(apart, "ndcg@10") == 4
 
 
 def test_the_middle_hit_rate_in_a_sentence_anybody_can_check():

@@ -17,14 +17,15 @@ def found(rows: list[list[int]], width: int = 6) -> Candidates:
 
 
 def slow(parts: list[list[int]], weights: list[float], k: int) -> list[tuple[int, int]]:
-    """Items of one user with the retriever that ranked each best, best first; ties by place in the merged
-    row."""
+    """Items of one user with the retriever that counted most for each, best first; ties by place in the
+    merged row."""
     score: dict[int, float] = {}
-    best: dict[int, tuple[int, int]] = {}
+    best: dict[int, tuple[float, int]] = {}
     for n, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         for rank, item in enumerate(part):
             score[item] = score.get(item, 0.0) + weight / (61 + rank)
-            best[item] = min(best.get(item, (rank, n)), (rank, n))
+            counted = (-weight / (61 + rank), n)
+            best[item] = min(best.get(item, counted), counted)
     return [(item, best[item][1]) for item in sorted(score, key=lambda i: -score[i])][:k]
 
 
@@ -60,6 +61,23 @@ def test_the_order_of_users_plays_no_part():
     assert both.item[1].tolist() == one.item[0].tolist()
 
 
+def test_the_origin_is_the_retriever_that_counted_most():
+    lists = {"a": found([[1, 2, 3]]), "b": found([[3, 4]])}
+    answer = merge(lists, 4, weights=[1.0, 1e-4])
+    assert answer.item.tolist() == [[1, 2, 3, 4]]
+    assert answer.origin.tolist() == [[0, 0, 0, 1]]
+
+
+def test_nobody_asked_gives_empty_lists():
+    nothing = Candidates(torch.zeros(0, 5, dtype=torch.int64), torch.zeros(0, 5))
+    assert merge({"a": nothing, "b": nothing}, 3).item.shape == (0, 3)
+
+
 def test_weights_must_fit():
-    with pytest.raises(ArgumentError, match="one weight for each of a, b"):
-        merge({"a": found([[1]]), "b": found([[2]])}, 1, weights=[1.0])
+    lists = {"a": found([[1]]), "b": found([[2]])}
+    for wrong in ([1.0], 3, "11"):
+        with pytest.raises(ArgumentError, match="one weight for each of a, b"):
+            merge(lists, 1, weights=wrong)
+    for wrong in ([-1.0, 1.0], [0, 0], [float("nan"), 1.0], [float("inf"), 1.0], ["1", "2"], [True, 1]):
+        with pytest.raises(ArgumentError, match="numbers of 0 or more"):
+            merge(lists, 1, weights=wrong)

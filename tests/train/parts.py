@@ -26,6 +26,18 @@ def assert_every_part_moves_a_weight(model, batch):
     assert idle == [], f"these parts are named and not minimised: {idle}"
 
 
+def assert_every_tensor_learns(model, batch):
+    """Every trainable tensor has a gradient of `model.loss(batch)` that is not zero throughout."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    found = torch.autograd.grad(model.loss(batch).mean, [p for _, p in named], allow_unused=True)
+    idle = [
+        name
+        for (name, _), g in zip(named, found)
+        if g is None or not (g.coalesce().values() if g.is_sparse else g).any()
+    ]
+    assert idle == [], f"these tensors are trainable and learn nothing: {idle}"
+
+
 def _gradient(value, parameters):
     """The gradient of a scalar, flat, in float64."""
     found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)

@@ -65,6 +65,15 @@ def test_without_a_bar_lines_go_to_the_log(time, caplog, quiet):
     ]
 
 
+@pytest.mark.parametrize(("progress", "printed"), [(True, "an epoch\n"), (False, "")])
+def test_lines_are_printed_where_nobody_listens_to_the_log(monkeypatch, progress, printed):
+    monkeypatch.setattr(console.log, "hasHandlers", lambda: False)
+    shown, file = screen(terminal=False, progress=progress)
+    with shown:
+        shown.say("an epoch")
+    assert file.getvalue() == printed
+
+
 def test_only_what_differs_is_told():
     def made(features, *, widths=(8, 4), rate=0.1, name=None):
         pass

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from penchant.data import Sequences, Source
-from penchant.errors import ArgumentError, TrainingError
-from penchant.protocols import Loss
-from penchant.retrieve import SASRec
-from penchant.train import fit
-from train.parts import assert_every_part_moves_a_weight
+from penchant.errors import ArgumentError, StoreError, TrainingError
+from penchant.protocols import Loss, is_fitted
+from penchant.retrieve import Popularity, SASRec
+from penchant.train import fit, load_weights, save_weights
+from train.parts import assert_every_part_moves_a_weight, assert_every_tensor_learns
 from train.tiny import Line, Rows, Tiny, assert_same, hits, planted, weights
 
 
@@ -81,7 +81,6 @@ def test_a_batch_without_weight_changes_nothing_but_by_its_penalty():
         ("hit", [0.1, 0.5, 0.2, 0.5, 0.9], 2, 4),
         ("log_loss", [0.9, 0.2, 0.5, 0.2, 0.1], 2, 4),
         ("pcoc", [3.0, 1.1, 0.5, 1.2, 1.0], 2, 4),
-        ("ndcg@10", [math.nan, 0.5, math.nan, 0.4, 0.9], 2, 4),
         ("hit", [0.5, 0.4, 0.3], 1, 3),
         ("hit", [0.1, 0.2, 0.3, 0.4, 0.5], 5, 5),
     ],
@@ -145,10 +144,24 @@ def test_the_only_metric_there_is_counts(split):
     assert len(model.training_log) == 3
 
 
+def test_a_metric_that_is_no_number_ends_the_training_by_its_name(split, tmp_path):
+    model = tiny(split)
+    with pytest.raises(TrainingError, match=r"epoch 2: the validation metric 'gauc' is nan(.|\n)*Fix:"):
+        fit(
+            model, split, valid=scripted([0.5, math.nan, 0.9], "gauc"), metric="gauc", checkpoint=tmp_path
+        )  # fmt: skip
+    resumed = fit(tiny(split), split, valid=scripted([0.7, 0.6, 0.5, 0.4], "gauc"), metric="gauc",
+                  checkpoint=tmp_path)  # fmt: skip
+    assert [row["metrics"]["gauc"] for row in resumed.training_log][:1] == [0.5]
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"epochs": 0}, "epochs"),
+        ({"epochs": 1.5}, "epochs=1.5: expected an integer"),
+        ({"epochs": "3"}, "epochs='3'"),
+        ({"learning_rate": "1e-3"}, "learning_rate='1e-3': expected a number"),
         ({"patience": 0}, "patience"),
         ({"batch_size": -1}, "batch_size"),
         ({"learning_rate": -1.0}, "learning_rate"),
@@ -162,6 +175,44 @@ def test_the_only_metric_there_is_counts(split):
 def test_arguments_out_of_range_are_refused(split, wrong, says):
     with pytest.raises(ArgumentError, match=says):
         fit(tiny(split), split, valid=hits, **wrong)
+
+
+def test_a_log_is_to_be_split_first(split):
+    for model in (tiny(split), Popularity(split.log.features)):
+        with pytest.raises(ArgumentError, match=r"split=(.|\n)*Fix: split the log first"):
+            fit(model, split.log)
+
+
+def test_a_checkpoint_is_no_file(split, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file: a file, where a folder was expected"):
+        fit(tiny(split), split, valid=hits, checkpoint=tmp_path / "file")
+
+
+def test_a_model_says_that_it_was_fitted(split, tmp_path):
+    solved, learned = Popularity(split.log.features), SASRec(split.log.features, width=8, history=5)
+    assert not is_fitted(solved)
+    assert not is_fitted(learned)
+    solved.solve(split)
+    assert is_fitted(solved)
+    fresh = tmp_path / "fresh.safetensors"
+    save_weights(learned, fresh)
+    with pytest.raises(KeyboardInterrupt):
+        fit(learned, split, callbacks=[stop], epochs=1)
+    assert not is_fitted(learned)
+    fit(learned, split, epochs=1)
+    assert is_fitted(learned)
+    save_weights(learned, tmp_path / "trained.safetensors")
+    again = SASRec(split.log.features, width=8, history=5)
+    load_weights(again, tmp_path / "trained.safetensors")
+    assert is_fitted(again)
+    load_weights(again, fresh)
+    assert not is_fitted(again)
+    assert is_fitted(tiny(split))  # it does not say: it is taken at its word
+
+
+def stop(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_source_has_its_own_batches_and_no_metric():
@@ -340,3 +391,22 @@ def test_a_part_that_trains_nothing_is_found(parts, says):
     batch = Rows([1, 2, 3], [1.0, 0.0, 3.0]).batch(torch.arange(3), None)
     with pytest.raises(AssertionError, match=says):
         assert_every_part_moves_a_weight(Idle(), batch)
+
+
+def test_a_tensor_that_learns_nothing_is_found():
+    class Spare(Line):
+        def __init__(self, *, used):
+            super().__init__()
+            self.spare, self.used = nn.Parameter(torch.ones(2)), used
+
+        def loss(self, batch):
+            loss = super().loss(batch)
+            if not self.used:
+                return loss
+            return Loss(loss.sum + 0.0 * self.spare.sum(), loss.weight, loss.penalty)
+
+    batch = Rows([1, 2, 3], [1.0, 0.0, 3.0]).batch(torch.arange(3), None)
+    assert_every_tensor_learns(Line(), batch)
+    for used in (False, True):
+        with pytest.raises(AssertionError, match=r"learn nothing: \['spare'\]"):
+            assert_every_tensor_learns(Spare(used=used), batch)

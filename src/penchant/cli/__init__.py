@@ -1,6 +1,7 @@
 """The command line: a table of commands, each imported only when it is called."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ _EPILOG = """\
 first steps:
   penchant demo                 see all of it on a real log, in minutes
   penchant COMMAND --help       what a command does, with an example that runs
+
+environment:
+  OMP_WAIT_POLICY               PASSIVE unless you set it: threads that spin as they wait slow a busy machine
 
 exit codes:
   0 fine, 1 something broke (disk full, a bug), 2 bad usage or bad input, 130 interrupted by Ctrl-C
@@ -94,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns: the exit code: 0 fine, 1 broken, 2 bad usage or input, 130 interrupted.
     """
+    if argv is None:  # a process of our own: OpenMP reads this once, when torch is imported
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         options = _options(words)

@@ -138,7 +138,8 @@ def _events(parser: ArgumentParser, *, required: bool) -> None:
     group.add_argument(
         "--label",
         metavar="RULE",
-        help="what counts as a positive: 'rating>=4', or a column of 0 and 1; without it, every event",
+        help="what counts as a positive: 'rating>=4', 'action==buy', or a column of 0 and 1; without it, "
+        "every event",
     )
     group.add_argument("--event", metavar="COLUMN", help="the event's type (click, buy, ...)")
     group.add_argument(
@@ -292,7 +293,9 @@ what is popular, and are told so.""",
         help="what people just did: columns user, item and, if known, time and event",
     )
     group.add_argument(
-        "--all", action="store_true", help="every user of the log, into --out; a killed run goes on"
+        "--all",
+        action="store_true",
+        help="every user of the log, into --out FILE.parquet; a killed run goes on",
     )
     group = parser.add_argument_group("what else to ask")
     group.add_argument("--item", action="append", metavar="ID", help="items like this one")
@@ -315,6 +318,9 @@ what is popular, and are told so.""",
         help="items of the history: exclude unless the log shows that people repeat, exclude, or keep (auto)",
     )  # fmt: skip
     group.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the lists to .parquet, .csv or .ndjson"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the lists to .parquet, .csv or .ndjson; with --all to .parquet only",
     )
     _trust(parser)

@@ -79,7 +79,9 @@ class Checker:
         done = check(given, known, keys, self.problems, of=function.__name__, special=special)
         for name, value in done.items():
             default = known[name].default
-            if default is not REQUIRED and not callable(value) and _plain(value) != _plain(default):
+            if default is REQUIRED or (default is None and keys[0] == "data"):
+                continue  # what a column is called is no setting with a default
+            if not callable(value) and _plain(value) != _plain(default):
                 self.changed.append(Change(f"{self._setting(keys)}.{name}", value, default))
         return done
 

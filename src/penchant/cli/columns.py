@@ -1,29 +1,12 @@
 """Columns as people write them on a command line or in a recipe."""
 
-import re
 from typing import Any
 
-from penchant.data.events import AtLeast, Categorical, at_least, categorical
+from penchant.data.events import Categorical, categorical
+from penchant.data.labels import label_of as label
 from penchant.errors import ArgumentError
 
-_RULE = re.compile(r"\s*(?P<column>.+?)\s*>=\s*(?P<threshold>[-+.\deE]+)\s*")
-
-
-def label(text: Any) -> str | AtLeast:
-    """What counts as a positive: "rating>=4", or the name of a column of 0 and 1."""
-    expected = "'COLUMN>=NUMBER' or the name of a column of 0 and 1"
-    if not isinstance(text, str) or not text.strip():
-        raise ArgumentError("label", text, expected=expected)
-    if not any(sign in text for sign in "<>="):
-        return text
-    found = _RULE.fullmatch(text)
-    try:
-        threshold = None if found is None else float(found["threshold"])
-    except ValueError:
-        threshold = None
-    if found is None or threshold is None:
-        raise ArgumentError("label", text, expected=expected)
-    return at_least(found["column"], threshold)
+__all__ = ["context", "label"]
 
 
 def context(text: Any) -> str | Categorical:

@@ -4,10 +4,11 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,10 @@ class Screen:
             table.add_column(Text(name), justify=justify, header_style="dim", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell(value)) for value in row))
-        self._out.print(table)
+        with self._out.capture() as drawn:
+            self._out.print(table)
+        lines = [line.rstrip() for line in drawn.get().splitlines()]
+        self._out.file.write("\n".join([*lines, ""]))  # Rich fills lines with blanks
 
     def frame(self, frame: pl.DataFrame, *, title: str | None = None) -> None:
         """A Polars frame as a table; ids are names, not numbers."""
@@ -122,7 +126,7 @@ def _console(*, stderr: bool) -> Console:
 def _numeric(value: object) -> bool:
     """Whether a value stands right in its column: a number, or a figure with its interval."""
     if isinstance(value, str):
-        return value[:1] in "+-.0123456789" and value[-1:] in "0123456789%]?"
+        return value[:1] in "+-.0123456789" and value.rstrip()[-1:] in "0123456789%]?"
     return isinstance(value, int | float)
 
 
@@ -141,9 +145,21 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def moment(seconds: int | None) -> str:
-    """Seconds UTC as a date."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+def program() -> str:
+    """How this program is called from here: by its name where a shell finds it, else as it was started."""
+    started = Path(sys.argv[0])
+    if shutil.which("penchant") is None:
+        if started.stem == "penchant":
+            return _from_here(started)
+        if started.parts[-2:] == ("penchant", "__main__.py"):
+            return f"{_from_here(Path(sys.executable))} -m penchant"
+    return "penchant"
+
+
+def _from_here(path: Path) -> str:
+    """A path from the current folder where it lies below it."""
+    path = path.absolute()  # not resolved: an environment's Python is a link to another one
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from penchant.cli import columns
-from penchant.cli.console import Screen, moment
+from penchant.cli.console import Screen, program
 from penchant.data.events import items, read_events, users
 from penchant.data.interactions import Interactions
 from penchant.data.profile import DataProfile
@@ -22,7 +22,7 @@ def import_(options: argparse.Namespace) -> None:
     screen.say(
         "",
         f"written: {options.out}/",
-        f"next: penchant profile {options.out}, or `data: {options.out}` in a recipe",
+        f"next: {program()} profile {options.out}, or `data: {options.out}` in a recipe",
     )
     screen.answer({"store": options.out, "profile": log.profile.as_dict()})
 
@@ -33,6 +33,10 @@ def profile(options: argparse.Namespace) -> None:
     if Path(options.source).is_dir():
         log = open_log(options.source)
     else:
+        if not any(sign in options.source for sign in "*?[") and not Path(options.source).exists():
+            raise ArgumentError(
+                "LOG", options.source, expected="a table or the folder of a store that exists"
+            )
         for name in ("user", "item"):
             if getattr(options, name) is None:
                 raise ArgumentError(
@@ -78,36 +82,7 @@ def _attributes(options: argparse.Namespace, which: str, id: str) -> Any:
 
 
 def show_profile(found: DataProfile, screen: Screen) -> None:
-    """Prints what a log holds."""
-    rows: list[tuple[str, object]] = [
-        ("events kept", f"{found.kept:,} of {found.read:,}"),
-        *((f"dropped: {reason}", count) for reason, count in found.dropped.items() if count),
-        ("users", found.users),
-        ("items", found.items),
-    ]
-    if found.first is not None:
-        rows.append(("time", f"{moment(found.first)} to {moment(found.last)} (read as {found.time_unit})"))
-        rows.append(
-            (
-                "same second as before",
-                f"{found.tied:,} events; ties broken by {_TIES.get(found.tie_order, found.tie_order)}",
-            )
-        )
-    if found.positives is not None:
-        rows.append(("positives", f"{found.positives:.1%}"))
-    rows += [(f"event {name}", count) for name, count in found.events.items()]
-    rows.append(("repeats of an item", found.repeats))
-    if found.history:
-        rows.append(
-            ("events a user", ", ".join(f"{name} {value:,.0f}" for name, value in found.history.items()))
-        )
-    rows += [(f"{name} of items have", f"{share:.0%} of events") for name, share in found.popularity.items()]
-    for name, count in (("items", found.unknown_items), ("users", found.unknown_users)):
-        if count:
-            rows.append((f"{name} without events", count))
-    screen.table(rows, [found.source, ""])
+    """Prints what a log holds, as `print(log.profile)` does; notes go to stderr."""
+    screen.table([row for row in found.rows() if row[0] != "note"], ["profile", ""])
     for note in found.notes:
         screen.warn(note)
-
-
-_TIES = {"file": "file order", "hash": "a seeded hash, as file order follows an id"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from penchant.cli.console import Screen
+from penchant.cli.console import Screen, program
 from penchant.cli.data import show_profile
 from penchant.cli.recipe import read_recipe
 from penchant.cli.train import Run, follow, tell_settings, write_report
@@ -17,7 +17,12 @@ from penchant.data.events import items, read_events
 from penchant.data.store import open_log
 from penchant.funnel import Funnel, load
 
-_QUICK = ("models.SASRec.fit.epochs=1", "models.SASRec.width=16", "models.DIN.fit.epochs=1")
+_QUICK = (
+    "models.SASRec.fit.epochs=1",
+    "models.SASRec.width=16",
+    "models.DIN.fit.epochs=1",
+    "models.NoHistory.fit.epochs=1",
+)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -27,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     prepare(out, screen)
     if options.prepare:
-        screen.say(f"next: penchant train {out}/first.yaml --out run")
+        screen.say(f"next: {program()} train {out}/first.yaml --out run")
         screen.answer({"out": out})
         return
     show_profile(open_log(out / "log").profile, screen)
@@ -46,15 +51,23 @@ def run(options: argparse.Namespace) -> None:
     recommend(funnel, user, screen)
     minutes = (time.perf_counter() - began) / 60
     screen.title(f"Done in {minutes:.1f} minutes. What next:")
-    screen.say(
-        f"  open {out}/report.html                        the same, drawn",
-        f"  penchant recommend {out} --user 1              lists for others: user ids go from 1 to 671",
-        f"  penchant recommend {out} --history 1,260,1196  for somebody who is not in the log",
-        f"  penchant recommend {out} --item 1              what is like Toy Story",
-        f"  penchant train {out}/first.yaml --out run      a recipe of your own: change a line, run it again",
-        "  penchant import --help                         your own log",
-    )
+    screen.say(*what_next(out))
     screen.answer({"leave_last": headline.as_dict(), "time": second.as_dict(), "minutes": minutes})
+
+
+def what_next(out: Path) -> list[str]:
+    """Commands that work where this one was started, each with what it is for."""
+    call = program()
+    rows = [
+        (f"open {out}/report.html", "the same, drawn"),
+        (f"{call} recommend {out} --user 1", "lists for others: user ids go from 1 to 671"),
+        (f"{call} recommend {out} --history 1,260,1196", "for somebody who is not in the log"),
+        (f"{call} recommend {out} --item 1", "what is like Toy Story"),
+        (f"{call} train {out}/first.yaml --out run", "a recipe of your own: change a line, run it again"),
+        (f"{call} import --help", "your own log"),
+    ]
+    wide = max(len(command) for command, _ in rows)
+    return [f"  {command:<{wide}}  {why}" for command, why in rows]
 
 
 def prepare(out: Path, screen: Screen) -> None:

@@ -5,7 +5,7 @@ split:    {leave_last | time | user | item: arguments of split_*}
 seed:     of all weights and draws, unless a model says its own
 models:   class names, or {class_path, init_args, fit, name}
 funnel:   `Funnel` arguments; stages are names of models
-evaluate: `evaluate` arguments; part, at; against: names of models
+evaluate: `evaluate` arguments; part, at; against: names of models, retrievers and rankers
 report:   the page's file in the run's folder; false for none
 """
 
@@ -26,6 +26,7 @@ from penchant.cli.signature import Argument
 from penchant.data.interactions import Features
 from penchant.errors import ArgumentError, RecipeError, nearest
 from penchant.evaluation import evaluate
+from penchant.evaluation.system import check_arguments
 from penchant.funnel import Funnel
 
 PartName = Literal["valid", "test"]
@@ -107,9 +108,11 @@ def read_recipe(path: Path, *, changes: Sequence[str] = (), trust: Sequence[str]
     models = models_of(checker, value.get("models"))
     funnel = _funnel(checker, value.get("funnel"), models)
     retrievers, ranker = funnel.pop("retrieve"), funnel.pop("rank")
-    asked = _evaluate(checker, value.get("evaluate"), models)
+    others = [model.name for model in models if model.ranks and model.name not in (*retrievers, ranker)]
+    asked = _evaluate(checker, value.get("evaluate"), models, others if ranker is not None else [])
     alone = len(retrievers) == 1 and ranker is None
-    defaults: dict[str, Any] = {"part": "test", "at": "each", "against": () if alone else retrievers}
+    beside = () if ranker is None else tuple(others)
+    defaults: dict[str, Any] = {"part": "test", "at": "each", "against": () if alone else retrievers + beside}
     asked = defaults | asked
     report = _report(checker, value.get("report", "report.html"))
     checker.problems.stop()
@@ -145,15 +148,23 @@ def _funnel(checker: Checker, given: Any, models: Sequence[Planned]) -> dict[str
     return done | {"retrieve": retrievers, "rank": next(iter(rankers), None)}
 
 
-def _evaluate(checker: Checker, given: Any, models: Sequence[Planned]) -> dict[str, Any]:
-    """Arguments of `evaluate`, and what is asked of whom."""
+def _evaluate(
+    checker: Checker, given: Any, models: Sequence[Planned], rankers: Sequence[str]
+) -> dict[str, Any]:
+    """Arguments of `evaluate`, and what is asked of whom; `rankers` stand beside the funnel's own."""
     retrieving = [model.name for model in models if model.retrieves]
 
     def against(value: Any, place: Keys) -> tuple[str, ...]:
-        return names_of(checker, value, place, retrieving, what="retriever")
+        what = "retriever or further ranker" if rankers else "retriever"
+        return names_of(checker, value, place, [*retrieving, *rankers], what=what)
 
     without, special = ("system", "queries", "against"), {"against": against}
-    return checker.arguments(given, evaluate, ("evaluate",), without=without, special=special, more=_ASKED)
+    done = checker.arguments(given, evaluate, ("evaluate",), without=without, special=special, more=_ASKED)
+    try:
+        check_arguments(**done)
+    except ArgumentError as error:
+        checker.problems.add(("evaluate", error.name), str(error))
+    return done
 
 
 def _report(checker: Checker, value: Any) -> str | None:

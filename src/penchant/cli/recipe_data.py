@@ -116,4 +116,9 @@ class _Table:
         before = len(self.checker.problems.found)
         special = {"source": _Path(self.checker)}
         done = self.checker.arguments(value, self.function, keys, special=special)
-        return self.function(**done) if len(self.checker.problems.found) == before else None
+        if len(self.checker.problems.found) > before:
+            return None
+        try:
+            return self.function(**done)
+        except ArgumentError as error:
+            self.checker.problems.add((*keys, error.name), str(error))

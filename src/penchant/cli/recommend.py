@@ -14,16 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from penchant.cli.console import Screen, plain, write_json
 from penchant.data.atomic import atomic_file
-from penchant.errors import ArgumentError, StoreError
+from penchant.errors import ArgumentError, PenchantError, StoreError
 from penchant.funnel import Funnel, load
 
 AT_ONCE = 512  # users a part file: small enough to lose little, large enough to be fast
-_READERS = {
-    ".csv": pl.read_csv,
-    ".parquet": pl.read_parquet,
-    ".ndjson": pl.read_ndjson,
-    ".arrow": pl.read_ipc,
-}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -61,7 +55,7 @@ def _refuse_clashes(options: argparse.Namespace) -> None:
     if len(asked) > 1:
         raise ArgumentError(asked[0], asked[1], expected="one of --user, --history, --all and --item")
     if options.all and options.out is None:
-        raise ArgumentError("--all", True, expected="--out FILE.parquet, where the lists go")
+        raise PenchantError("--all needs --out FILE.parquet.")
     if options.out is not None and options.out.suffix not in _WRITERS:
         raise ArgumentError(
             "--out", str(options.out), expected=f"a file name that ends in {' or '.join(_WRITERS)}"
@@ -79,11 +73,11 @@ def _lists(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> None:
         histories=None
         if options.history is None
         else [_ids(funnel, text, screen) for text in options.history],
-        events=_table(options.events),
+        events=options.events,
         k=options.k,
         **_rules(options),
     )
-    for (user,), rows in found.group_by("user", maintain_order=True):
+    for (user,), rows in found.group_by(found.columns[0], maintain_order=True):
         shown = [name for name in ("rank", "item", "title", "score", "reason") if name in rows.columns]
         whose = "this history" if options.history else f"user {user}"
         screen.frame(rows.select(shown), title=f"For {whose}, by {rows['stage'][0]}")
@@ -102,7 +96,7 @@ def _explained(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> p
         options.explain,
         user=None if not options.user else options.user[0],
         history=None if not options.history else _ids(funnel, options.history[0], screen),
-        events=_table(options.events),
+        events=options.events,
         at=_moment(options.at),
     )
     if not len(found):
@@ -148,17 +142,6 @@ def _ids(funnel: Funnel, text: str, screen: Screen) -> list[str]:
     if strangers:
         screen.warn(f"not in the log, so nothing is known of: {', '.join(strangers)}")
     return ids
-
-
-def _table(path: Path | None) -> pl.DataFrame | None:
-    if path is None:
-        return None
-    if path.suffix not in _READERS:
-        raise ArgumentError("--events", str(path), expected=f"a file that ends in {' or '.join(_READERS)}")
-    try:
-        return _READERS[path.suffix](path)
-    except pl.exceptions.PolarsError as error:
-        raise ArgumentError("--events", str(path), expected=f"a table that can be read ({error})") from None
 
 
 def _moment(text: str | None) -> datetime | None:

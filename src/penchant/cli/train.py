@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from penchant import report
-from penchant.cli.console import Screen, cell, plain, write_json
+from penchant.cli.console import Screen, cell, plain, program, write_json
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_models import Planned
+from penchant.cli.rehearsal import look_at_data, rehearse
 from penchant.cli.results import show
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
@@ -37,7 +38,12 @@ def run(options: argparse.Namespace) -> None:
     recipe = read_recipe(options.recipe, changes=options.set, trust=options.trust)
     tell_settings(recipe, screen)
     if options.check:
-        screen.say(f"{options.recipe}: fine")
+        if (log := look_at_data(recipe)) is not None:
+            recipe.split(log)
+            rehearse(recipe, log)
+        screen.say(
+            f"{options.recipe}: fine" + ("" if log is not None else ", by the header of its large table")
+        )
         screen.answer({"recipe": options.recipe, "changed": _changed(recipe)})
         return
     out = options.out or Path("runs") / options.recipe.stem
@@ -46,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         "",
         f"written: {out}/bundle, {out}/result.json" + (f", {out}/{recipe.report}" if recipe.report else ""),
     )
-    screen.say(f"next: penchant recommend {out} --user {_some_user(done.funnel)} -k 10")
+    screen.say(f"next: {program()} recommend {out} --user {_some_user(done.funnel)} -k 10")
     screen.answer(done.as_dict())
 
 
@@ -116,6 +122,7 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
         f"data: {len(log):,} events, {log.profile.users:,} users, {log.profile.items:,} items",
         f"split: {split!r}",
     )
+    rehearse(recipe, log)
     clock.lap("data")
     models = {planned.name: _fitted(recipe, planned, split, out, screen, clock) for planned in recipe.models}
     funnel = _funnel(recipe, models, log)
@@ -182,13 +189,14 @@ def write_report(result: Result | Mapping[str, Result], path: Path, screen: Scre
 
 
 def tell_newcomers(result: Result, split: Split, screen: Screen) -> None:
-    """Says how many of those asked about have a past in the training rows, where some have none."""
+    """Says how many of those asked about have events in the training rows, where some have none."""
     users = np.unique(result.users)
     known = int(split.seen_users[torch.from_numpy(users)].sum())
     if known < len(users):
         screen.say(
-            f"{known} of these {len(users)} users have a past in the training rows"
-            + (": too few users to tell what it is worth" if too_few(known) else "")
+            f"{known:,} of these {len(users):,} users "
+            f"{'has' if known == 1 else 'have'} events in the training rows"
+            + (": too few to say how well known users are served" if too_few(known) else "")
         )
 
 

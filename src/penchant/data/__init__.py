@@ -2,8 +2,18 @@
 
 from penchant.data.attributes import Attributes, Categories
 from penchant.data.batch import Batch, Histories, Padded, Ragged, Requests, offsets_of, ranges
-from penchant.data.events import AtLeast, Categorical, at_least, categorical, items, read_events, users
-from penchant.data.interactions import Column, Features, Interactions
+from penchant.data.events import (
+    AtLeast,
+    Categorical,
+    Equals,
+    at_least,
+    categorical,
+    equals,
+    items,
+    read_events,
+    users,
+)
+from penchant.data.interactions import Column, Features, Interactions, check_numbering
 from penchant.data.loader import Examples, Source, keyed_generator
 from penchant.data.negatives import Popularity, Sampler, Seen, Uniform, draw_unseen
 from penchant.data.profile import DataProfile
@@ -34,6 +44,7 @@ __all__ = [
     "Categories",
     "Column",
     "DataProfile",
+    "Equals",
     "Examples",
     "Features",
     "Histories",
@@ -55,7 +66,9 @@ __all__ = [
     "Vocabulary",
     "at_least",
     "categorical",
+    "check_numbering",
     "draw_unseen",
+    "equals",
     "items",
     "keyed_generator",
     "offsets_of",

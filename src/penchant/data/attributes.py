@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from penchant.data.vocabulary import Vocabulary
+from penchant.data.vocabulary import FIRST, Vocabulary
 from penchant.errors import ArgumentError, nearest
 
 
@@ -26,6 +26,10 @@ class Categories:
     values: Tensor
     offsets: Tensor
     labels: Vocabulary
+
+    def __repr__(self) -> str:
+        rows, kinds = len(self.offsets) - 1, len(self.labels) - FIRST
+        return f"Categories({len(self.values):,} labels of {kinds:,} kinds in {rows:,} rows)"
 
     @cached_property
     def padded(self) -> Tensor:
@@ -61,6 +65,12 @@ class Attributes:
 
     def __len__(self) -> int:
         return len(self.vocabulary)
+
+    def __repr__(self) -> str:
+        kinds = {"categories": self.categories, "numbers": self.numbers, "text": self.text}
+        kinds |= {"vectors": self.vectors}
+        named = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+        return f"Attributes({'; '.join([f'{len(self):,} rows', *named])})"
 
     def category(self, name: str) -> Categories:
         """The attribute `name`; ArgumentError names the nearest one where there is none."""

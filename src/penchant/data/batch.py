@@ -13,11 +13,30 @@ SECONDS_A_DAY = 86_400.0
 T = TypeVar("T")
 
 
+def shown(value: Any) -> str:
+    """A dataclass or named tuple of tensors in one line: types and shapes; what it lacks is left out."""
+    names = value._fields if isinstance(value, tuple) else [f.name for f in fields(value)]  # pyright: ignore
+    parts = {name: getattr(value, name) for name in names}
+    said = (f"{name}={_said(part)}" for name, part in parts.items() if part is not None)
+    return f"{type(value).__name__}({', '.join(said)})"
+
+
+def _said(part: object) -> str:
+    if isinstance(part, Tensor):
+        return f"{str(part.dtype).removeprefix('torch.')}{list(part.shape)}"
+    if isinstance(part, Mapping):
+        return "{" + ", ".join(f"{key}: {_said(value)}" for key, value in part.items()) + "}"
+    return repr(part)
+
+
 class Ragged(NamedTuple):
     """Lists of differing length: list b is `values[offsets[b]:offsets[b+1]]`."""
 
     values: Tensor
     offsets: Tensor
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     @property
     def lengths(self) -> Tensor:
@@ -85,6 +104,9 @@ class Padded:
     event: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
+    def __repr__(self) -> str:
+        return shown(self)
+
     def age(self, at: Tensor) -> Tensor:
         """Days from each event to the request time `at` [B]; [B, L] float64, 0 where padded."""
         if self.time is None:
@@ -111,6 +133,9 @@ class Histories:
     time: Tensor | None = None
     event: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -210,7 +235,9 @@ class Requests:
     """What is asked of any stage: one object from the service's door to the model.
 
     Attributes:
-        users: [B] int64 dense indices; 1 for an unknown or anonymous user.
+        users: [B] int64 dense indices; 1 for a user that the log does not hold, and for an anonymous one. Who
+            has no training row keeps their index, as their attributes stand under it: it is for a table of
+            ids to read row 1 for them (`ItemTable` does).
         histories: what each user did before.
         at: [B] int64, when each is asked (seconds, or ordinals in a log without times).
         context: request columns by name, [B].
@@ -224,6 +251,9 @@ class Requests:
     context: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     eligible: Tensor | None = None
     exclude: Ragged | None = None
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -281,6 +311,9 @@ class Batch:
     context: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     progress: float = 0.0
     extra: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def __len__(self) -> int:
         return len(self.user)

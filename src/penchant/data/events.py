@@ -11,8 +11,9 @@ from torch import Tensor
 
 from penchant.data.batch import offsets_of
 from penchant.data.checks import Findings, raise_problems
-from penchant.data.columns import AtLeast, Categorical, at_least, categorical, context, ids, outcome, types
+from penchant.data.columns import Categorical, categorical, context, ids, odd_ids, outcome, types
 from penchant.data.interactions import Interactions
+from penchant.data.labels import AtLeast, Equals, Rule, at_least, equals, label_of
 from penchant.data.ordering import order_events, take
 from penchant.data.profile import DataProfile, measure
 from penchant.data.scan import Loaded, Source, Table, open_table
@@ -21,7 +22,17 @@ from penchant.data.times import UNITS, Times, Unit, understand
 from penchant.data.vocabulary import Vocabulary, number
 from penchant.errors import ArgumentError
 
-__all__ = ["AtLeast", "Categorical", "at_least", "categorical", "items", "read_events", "users"]
+__all__ = [
+    "AtLeast",
+    "Categorical",
+    "Equals",
+    "at_least",
+    "categorical",
+    "equals",
+    "items",
+    "read_events",
+    "users",
+]
 
 OnBad = Literal["raise", "drop"]
 Context = str | Categorical
@@ -33,7 +44,7 @@ def read_events(
     user: str,
     item: str,
     time: str | None = None,
-    label: str | AtLeast | None = None,
+    label: str | Rule | None = None,
     event: str | None = None,
     context: Sequence[Context] = (),
     items: AttributeTable | None = None,
@@ -47,11 +58,14 @@ def read_events(
     Args:
         source: a path to CSV or TSV, Parquet (a file, a folder or a pattern), NDJSON, Arrow IPC or RecBole's
             atomic files, or a frame of Polars, pandas or PyArrow. Only the columns named here are read.
-        user: the column of user ids, whole numbers or text.
+            In text files a row may have fewer fields than the header, but none beyond it.
+        user: the column of user ids, whole numbers or text. In text files a column that holds ids such as 007
+            is text: no digit is lost.
         item: the column of item ids, likewise.
         time: the column of times: numbers since 1970 (UTC), datetimes (UTC where they name no zone), dates or
             ISO 8601 text. None: each user's events stand in the order of the file.
-        label: the outcome: a column of 0 and 1, or `at_least("rating", 4)`. None: every event is a positive.
+        label: the outcome: a column of 0 and 1, `at_least("rating", 4)` or `equals("action", "buy")`, or
+            the same as text: "rating>=4", "action==buy". None: every event is a positive.
         event: the column of event types ("view", "buy", ...).
         context: further columns. Numbers become float32, text becomes categories, and so do numbers in
             `categorical("hour")`. Models and estimators look for these by name: `weight`, `position`,
@@ -78,7 +92,11 @@ def read_events(
         raise ArgumentError("on_bad", on_bad, expected="'raise' or 'drop'")
     if time_unit is not None and time_unit not in UNITS:
         raise ArgumentError("time_unit", time_unit, expected=f"one of {', '.join(UNITS)}, or None")
-    chosen = Columns(user, item, time, label, event, _contexts(context), items, users)
+    for name, column in (("user", user), ("item", item)):
+        if not isinstance(column, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ArgumentError(name, column, expected="the name of a column")
+    rule = None if label is None else label_of(label)
+    chosen = Columns(user, item, time, rule, event, _contexts(context), items, users)
     table = open_table(source)
     checked = _check(table, chosen, time_unit)
     raise_problems(table.name, checked.all_findings, on_bad=on_bad)
@@ -95,7 +113,7 @@ class Columns:
     user: str
     item: str
     time: str | None
-    label: str | AtLeast | None
+    label: str | Rule | None
     event: str | None
     context: tuple[Categorical | str, ...]
     items: AttributeTable | None
@@ -104,7 +122,7 @@ class Columns:
     @property
     def label_column(self) -> str | None:
         """The column that the label is made from."""
-        return self.label.column if isinstance(self.label, AtLeast) else self.label
+        return self.label if self.label is None or isinstance(self.label, str) else self.label.column
 
     def roles(self) -> dict[str, str]:
         """Every column of the event table that is needed, and what for."""
@@ -168,8 +186,7 @@ class Checked:
 def _check(table: Table, chosen: Columns, unit: Unit | None) -> Checked:
     roles = chosen.roles()
     loaded = table.load([name for name in roles if name in table.columns])
-    found = Findings(len(loaded.frame))
-    found.whole += loaded.problems
+    found = Findings.of(loaded)
     for name, role in roles.items():
         if name not in table.columns:
             found.missing(name, table.columns, role=role)
@@ -183,10 +200,8 @@ def _check(table: Table, chosen: Columns, unit: Unit | None) -> Checked:
         checked.users = read_attributes(chosen.users, loaded, found, id=chosen.user, argument="users")
     label = chosen.label_column
     if label in loaded.frame.columns:  # last: a label of one class is judged on the rows that remain
-        threshold = chosen.label.threshold if isinstance(chosen.label, AtLeast) else None
-        checked.label = outcome(
-            loaded.frame[label], found, threshold=threshold, patchy=label in loaded.patchy
-        )
+        rule = None if isinstance(chosen.label, str) else chosen.label
+        checked.label = outcome(loaded.frame[label], found, rule=rule, patchy=label in loaded.patchy)
     return checked
 
 
@@ -221,8 +236,13 @@ def _log(source: str, checked: Checked, seed: int) -> Interactions:
     good = None if mask is None else np.flatnonzero(mask)
     user, user_ids = number(_good(checked.user, mask))
     item, item_ids = number(_good(checked.item, mask))
-    people, user_notes, unknown_users = attributes(checked.users, user_ids, user, mask)
-    catalogue, item_notes, unknown_items = attributes(checked.items, item_ids, item, mask)
+    people, user_gaps = attributes(checked.users, user_ids, user, mask)
+    catalogue, item_gaps = attributes(checked.items, item_ids, item, mask)
+
+    notes = [
+        *odd_ids(checked.user.name, user_ids, user, good, found),
+        *odd_ids(checked.item.name, item_ids, item, good, found),
+    ]
 
     ticks = None if times is None else take(times.ticks, good)
     kinds = None if event is None else take(event[0], good)
@@ -236,7 +256,7 @@ def _log(source: str, checked: Checked, seed: int) -> Interactions:
     label = None if label is None else take(label, file_rows)
     kinds = None if event is None else take(event[0], file_rows)
     facts = measure(user, item, seconds, lengths)
-    notes = [*(times.notes if times else ()), *item_notes, *user_notes]
+    notes += [*(times.notes if times else ()), *item_gaps.notes, *user_gaps.notes]
     if order.follows:
         notes.append(
             f"events of one second stand in {order.follows} order of {checked.item.name!r} in the file: "
@@ -252,8 +272,10 @@ def _log(source: str, checked: Checked, seed: int) -> Interactions:
         ties_follow_id=bool(order.follows), tie_order="hash" if order.follows else "file",
         positives=None if label is None else float(label.mean(dtype=np.float64)),
         events=_counts(kinds, event),
-        history=facts.history, popularity=facts.popularity, unknown_items=unknown_items,
-        unknown_users=unknown_users, notes=tuple(notes),
+        history=facts.history, popularity=facts.popularity,
+        items_without_event=item_gaps.without_event, users_without_event=user_gaps.without_event,
+        items_without_attributes=item_gaps.without_attributes,
+        users_without_attributes=user_gaps.without_attributes, notes=tuple(notes),
     )  # fmt: skip
     if seconds is None:
         seconds = np.arange(len(item)) - np.repeat(offsets.numpy()[:-1], lengths)

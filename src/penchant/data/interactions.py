@@ -11,7 +11,7 @@ from torch import Tensor
 from penchant.data.attributes import Attributes
 from penchant.data.batch import Histories, offsets_of, reader
 from penchant.data.profile import DataProfile
-from penchant.data.vocabulary import Vocabulary
+from penchant.data.vocabulary import FIRST, Vocabulary
 from penchant.errors import ArgumentError, nearest
 
 
@@ -50,12 +50,66 @@ class Features:
     catalogue: Attributes | None = None
     people: Attributes | None = None
 
+    def __repr__(self) -> str:
+        sizes = [f"items={self.items:,}", f"users={self.users:,}", f"events={self.events:,}"]
+        what = {"has_time": self.has_time, "has_label": self.has_label}
+        what |= {"columns": list(self.columns), "catalogue": self.catalogue, "people": self.people}
+        return f"Features({', '.join([*sizes, *(f'{name}={value!r}' for name, value in what.items())])})"
+
+    def __deepcopy__(self, memo: object) -> "Features":
+        """Itself: a copied model reads the same tables."""
+        return self
+
     def item_categories(self, name: str) -> tuple[Tensor, int]:
         """The table [V, M] of an item category (0 padding) and its number of labels, for an embedding."""
         if self.catalogue is None:
             raise ArgumentError("categories", name, expected="features of a log with item attributes")
         categories = self.catalogue.category(name)
         return categories.padded, len(categories.labels)
+
+
+def check_numbering(model: object, log: "Interactions", *, argument: str) -> None:
+    """Raises where a model was made for a log that numbers its items in another way: it would talk nonsense.
+
+    A model is compared by the `features` that it was made with, if it keeps them as an attribute; one that
+    says `user_id` or `people` reads users by number, so theirs are compared too.
+
+    Args:
+        model: a model.
+        log: what its answers are to be about.
+        argument: what the caller calls the log, for errors.
+
+    Raises: ArgumentError that names the first index that stands for two things.
+    """
+    features = getattr(model, "features", None)
+    if not isinstance(features, Features):
+        return
+    pairs = [("item", features.items, features.catalogue, log.catalogue)]
+    if getattr(model, "user_id", False) or getattr(model, "people", ()):
+        pairs.append(("user", features.users, features.people, log.users))
+    for what, size, theirs, ours in pairs:
+        mine = None if theirs is None else theirs.vocabulary
+        if mine is ours.vocabulary or (mine is None and size == len(ours)):
+            continue
+        if mine is not None and mine.digest == ours.vocabulary.digest:
+            continue
+        raise ArgumentError(
+            argument, log,
+            expected=f"a log that numbers its {what}s as that which {type(model).__name__} was made for "
+            f"({_difference(mine, ours.vocabulary, what, size)})",
+            fix="pass that log, or make and train the model anew with the features of this one",
+        )  # fmt: skip
+
+
+def _difference(theirs: Vocabulary | None, ours: Vocabulary, what: str, size: int) -> str:
+    if theirs is not None:
+        count = min(len(theirs), len(ours)) - FIRST
+        here, there = (v.all_ids.head(count) for v in (ours, theirs))
+        differs = (here != there).arg_true() if ours.dtype == theirs.dtype else range(count)
+        if len(differs):
+            place = int(differs[0])
+            return f"{what} {place + FIRST} was {theirs.all_ids[place]!r} and is {ours.all_ids[place]!r}"
+    return f"there were {size - FIRST:,} {what}s and are {len(ours) - FIRST:,}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,9 @@ class DataProfile:
         history: quantiles of the number of events a user, by name ("min", "p25", "median", "p75", "max",
             "mean").
         popularity: share of events on the most popular items, by name ("top 1%", "top 10%").
-        unknown_items, unknown_users: ids in the attribute tables that have no event.
+        items_without_event, users_without_event: ids in the attribute tables that have no event.
+        items_without_attributes, users_without_attributes: ids that have an event but no attribute, where
+            attributes were asked for.
         notes: what a reader should know, in words.
     """
 
@@ -50,8 +52,10 @@ class DataProfile:
     events: Mapping[str, int] = field(default_factory=dict[str, int])
     history: Mapping[str, float] = field(default_factory=dict[str, float])
     popularity: Mapping[str, float] = field(default_factory=dict[str, float])
-    unknown_items: int = 0
-    unknown_users: int = 0
+    items_without_event: int = 0
+    users_without_event: int = 0
+    items_without_attributes: int = 0
+    users_without_attributes: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -97,11 +101,18 @@ class DataProfile:
         rows += [
             (f"events on the {name} of items", f"{share:.1%}") for name, share in self.popularity.items()
         ]
-        if self.unknown_items:
-            rows.append(("items without an event", f"{self.unknown_items:,}"))
-        if self.unknown_users:
-            rows.append(("users without an event", f"{self.unknown_users:,}"))
+        rows += [(name, f"{count:,}") for name, count in self.gaps().items()]
         return [*rows, *(("note", note) for note in self.notes)]
+
+    def gaps(self) -> dict[str, int]:
+        """How many ids stand in one of two tables only, in words; those that are none are left out."""
+        counts = {
+            "items without an event": self.items_without_event,
+            "items without attributes": self.items_without_attributes,
+            "users without an event": self.users_without_event,
+            "users without attributes": self.users_without_attributes,
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def _tie_words(self) -> str:
         return "file order" if self.tie_order == "file" else "an order drawn by a seeded hash"

@@ -1,22 +1,39 @@
 """Any table, wherever it stands, as columns that are read when they are needed."""
 
+import csv
 import glob
-import gzip
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
+from penchant.data.textfiles import (
+    bare,
+    doubled,
+    doubled_names,
+    files_of,
+    places,
+    separator_of,
+    surplus_of,
+    zero_padded,
+)
 from penchant.errors import ArgumentError, DataError, Problem, nearest
 
 Source: TypeAlias = (
     Any  # a path, or a frame of Polars, pandas or PyArrow: the last two are no dependency of types
 )
 
+Locate: TypeAlias = Callable[[Sequence[int]], list[str] | None]
+
+_ALONG = "\0"  # what to call a column that is read and thrown away
+_BLOCK = 1 << 18  # bytes: what stays in cache
+_ZERO = ord("0")
 _SAMPLE = 1_000  # rows that a text file's types are guessed from
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", r"\N")  # in columns of numbers
 _ATOMIC = (".inter", ".item", ".user")  # of RecBole: tabs, no quotes, headers like user_id:token
@@ -33,13 +50,18 @@ class Loaded:
 
     Attributes:
         frame: the columns, rows in file order.
-        patchy: columns of text that hold numbers in most rows: a text file with something else in some.
+        patchy: columns of text that hold numbers in most rows: a text file with something else in some, or
+            with numbers such as 007.
         problems: columns that could not be read; they are not in the frame.
+        unread: rows [n] that could not be read, as a mask (they are null), and what to say of them.
+        locate: what to call rows of a text file in front of people; None if it cannot be told.
     """
 
     frame: pl.DataFrame
     patchy: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
+    unread: tuple[np.ndarray, Problem] | None = None
+    locate: Locate | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,10 @@ def _pandas(frame: Any, names: Sequence[str]) -> Loaded:
     wanted = frame.loc[:, [name for name in frame.columns if str(name) in names]]
     columns: list[pl.Series] = []
     problems: list[Problem] = []
-    for name in wanted.columns:
+    for name in dict.fromkeys(wanted.columns):
+        if list(wanted.columns).count(name) > 1:
+            problems.append(doubled(str(name)))
+            continue
         try:
             columns.append(pl.from_pandas(wanted[name], nan_to_null=True).alias(str(name)))
         except (ValueError, TypeError, PolarsError) as error:  # PyArrow's errors are ValueError and TypeError
@@ -157,34 +182,68 @@ def _parquet(path: Path, argument: str) -> Table:
 
 
 def _delimited(path: Path, *, atomic: bool) -> Table:
+    files = files_of(path)
     with _reading(path.name):
-        separator = "\t" if atomic else _separator(path)
+        separator = "\t" if atomic else separator_of(files[0])
 
-    def scan(*, typed: bool) -> pl.LazyFrame:
+    def scan(*, typed: bool, lenient: bool = False, text: str | None = None) -> pl.LazyFrame:
         return pl.scan_csv(
             path,
             separator=separator,
             quote_char=None if atomic else '"',
             infer_schema=typed,
             infer_schema_length=_SAMPLE,
+            schema_overrides=None if text is None else {text: pl.String},
+            truncate_ragged_lines=lenient,
         )
 
     with _reading(path.name):
-        scanned = scan(typed=True)
-        header = scanned.collect_schema().names()
-    # RecBole writes the type behind the name: user_id:token
-    plain = {(name.rpartition(":")[0] or name) if atomic else name: name for name in header}
+        header = scan(typed=True).collect_schema().names()
+    plain = {bare(name) if atomic else name: name for name in header}
+    with _reading(path.name):
+        twice = doubled_names(files[0], separator, atomic=atomic)
+    locate = partial(places, files, separator, quoted=not atomic)
 
     def load(names: Sequence[str]) -> Loaded:
+        found = loaded({name: plain[name] for name in names if name not in twice})
+        problems = (doubled(name) for name in names if name in twice)
+        return replace(found, problems=(*found.problems, *problems), locate=locate)
+
+    def loaded(wanted: Mapping[str, str]) -> Loaded:
+        # Polars sees that a row is longer than the header only where it reads the last column.
+        along = None if header[-1] in wanted.values() else header[-1]
+
+        def read(*, typed: bool, lenient: bool = False) -> pl.DataFrame:
+            columns = [pl.col(column).alias(name) for name, column in wanted.items()]
+            columns += [] if along is None else [pl.col(along).alias(_ALONG)]
+            frame = scan(typed=typed, lenient=lenient, text=along).select(columns).collect()
+            return frame.select(list(wanted))
+
         with _reading(path.name):
-            wanted = [pl.col(plain[name]).alias(name) for name in names]
+            if not zero_padded(files, separator):  # else types would make 7 of 007
+                try:
+                    return _typed(read(typed=True))
+                except pl.exceptions.ComputeError:  # a later row is not what the first ones promised
+                    pass
             try:
-                frame = scanned.select(wanted).collect()
-            except pl.exceptions.ComputeError:  # a later row is not what the first ones promised
-                frame = scan(typed=False).select(wanted).collect()
-            return _typed(frame)
+                return _typed(read(typed=False))
+            except pl.exceptions.ComputeError as error:
+                if "more fields" not in str(error):
+                    raise
+            surplus = surplus_of(files, separator, len(header), quoted=not atomic)
+            return _emptied(read(typed=False, lenient=True), surplus)
 
     return Table(path.name, list(plain), load)
+
+
+def _emptied(frame: pl.DataFrame, surplus: tuple[np.ndarray, Problem] | None) -> Loaded:
+    """A frame without what rows of too many fields say: which of them is which, nobody knows."""
+    if surplus is None:  # nothing but empty fields too much: nothing is lost
+        return _typed(frame)
+    wrong, problem = surplus
+    if len(wrong) != len(frame):  # Polars tells rows apart in another way
+        return Loaded(pl.DataFrame(), problems=(problem,))
+    return replace(_typed(frame.select(pl.when(~pl.Series(wrong)).then(pl.all()))), unread=surplus)
 
 
 def _ndjson(path: Path) -> Table:
@@ -205,26 +264,15 @@ def _ndjson(path: Path) -> Table:
     return Table(path.name, schema.names(), load)
 
 
-def _separator(path: Path) -> str:
-    """The most frequent of the usual separators in the header line."""
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8-sig") as file:
-            header = file.readline()
-    elif glob.has_magic(str(path)) and not path.is_file():
-        return _separator(Path(min(glob.glob(str(path), recursive=True))))  # noqa: PTH207
-    else:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-    outside = "".join(header.split('"')[::2])
-    return max(",\t;|", key=outside.count)  # the comma, where there is none of them
-
-
 def _typed(frame: pl.DataFrame) -> Loaded:
     """The numbers among columns that were read as text."""
     patchy: set[str] = set()
     for name in frame.columns:
         column = frame[name]
         if column.dtype != pl.String or not looks_numeric(column):
+            continue
+        if column.str.contains(r"^\s*\+?0\d").any():
+            patchy.add(name)  # ids, nearly always: 007 is not 7; who asks for numbers gets them all the same
             continue
         numbers = to_number(column)
         if numbers.dtype == pl.Float64 and not _exact(numbers):
@@ -267,7 +315,7 @@ def _reading(name: str) -> Generator[None]:
     """Says as a DataError what the reader of a file says."""
     try:
         yield
-    except (PolarsError, UnicodeDecodeError, OSError) as error:
+    except (PolarsError, UnicodeDecodeError, OSError, csv.Error) as error:
         said = str(error).splitlines()[0]
         if isinstance(error, pl.exceptions.NoDataError):
             problem = Problem(None, "is empty", "a header and at least one row", "check how it was written")

@@ -1,15 +1,15 @@
 """Which rows train, which validate, which test, and which of them a history may use."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from penchant.data.batch import Histories, Ragged, Requests, offsets_of
+from penchant.data.batch import Histories, Ragged, Requests, offsets_of, reader, shown
 from penchant.data.interactions import Interactions
 from penchant.errors import ArgumentError, SplitError
 
@@ -42,7 +42,6 @@ class Split:
     cuts: tuple[int, int] | None = None
     ties: Ties = "order"
     usable: Tensor | None = None
-    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def train(self) -> "Part":
@@ -93,6 +92,15 @@ class Split:
         if length is not None:
             starts = torch.maximum(starts, ends - length)
         return self.log.histories(starts, ends, self.usable)
+
+    def past_items(self, users: Tensor, ends: Tensor) -> Ragged:
+        """The items of all usable events of `users` before usable positions `ends` [B]."""
+        starts = self.starts.index_select(0, users)
+        lengths = ends - starts
+        if self.usable is None:
+            return Ragged(reader(starts, lengths)(self.log.item), offsets_of(lengths))
+        rows = reader(starts, lengths)(self.usable)
+        return Ragged(self.log.item.index_select(0, rows), offsets_of(lengths))
 
     # -- what training may know ------------------------------------------------------------------------------
 
@@ -202,6 +210,9 @@ class Queries:
     def __len__(self) -> int:
         return len(self.user)
 
+    def __repr__(self) -> str:
+        return shown(self)
+
     def history_lengths(self) -> Tensor:
         """Events before each query, [Q] int64."""
         return self.end - self.split.starts.index_select(0, self.user)
@@ -213,20 +224,23 @@ class Queries:
             begin: the first query.
             stop: the one after the last.
             exclude_seen: whether items of the history must not be answered.
-            history: newest events to hand over; None for all.
+            history: newest events to hand over, which is all that they cost; None for all. What a model reads
+                is its `window_of` (see protocols).
         """
         users, ends = self.user[begin:stop], self.end[begin:stop]
-        whole = self.split.histories(users, ends)
+        histories = self.split.histories(users, ends, history)
+        exclude = None
+        if exclude_seen:  # all of it, whatever the model reads
+            exclude = histories.items if history is None else self.split.past_items(users, ends)
         context = {
             name: c.index_select(0, self.row[begin:stop]) for name, c in self.split.log.columns.items()
         }
-        known = torch.where(self.split.seen_users.index_select(0, users), users, torch.ones_like(users))
         return Requests(
-            known,
-            whole if history is None else whole.tail(history),
+            users,
+            histories,
             self.at[begin:stop],
             context,
-            exclude=whole.items if exclude_seen else None,
+            exclude=exclude,
         )
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
@@ -283,7 +297,8 @@ def split_leave_last(log: Interactions, *, k: int = 1, ties: Ties = "order") -> 
 
     A user with at most k positives is all training; one with at most 2k gives no validation. Events between
     and after the held-out positives (label 0) belong to the part that they stand in, so nothing that follows
-    a held-out event is learned from its user. Other users' later events are: the audit prints how many.
+    a held-out event is learned from its user. Other users' later events are (docs/decisions/0011): use
+    `split_by_time` where that matters.
     """
     if k < 1:
         raise ArgumentError("k", k, expected="an integer of at least 1")

@@ -40,7 +40,8 @@ def open_log(path: str | Path) -> Interactions:
         path: the folder.
 
     Raises:
-        StoreError: the folder is no whole log. Sizes are compared, contents are not: `verify` does that.
+        StoreError: the folder is no whole log. Sizes are compared, contents are not:
+            `penchant.data.verify` does that.
         VersionError: another version of penchant wrote it.
     """
     reader = ArrayReader(Path(path), "log")
@@ -200,7 +201,8 @@ def open_vocabulary(folder: Path) -> Vocabulary:
     with _understood(reader):
         count, dtype = int(reader.meaning["count"]), _TYPES[reader.meaning["type"]]
         order = reader.numpy("order", np.int64, count)
-        return Vocabulary.stored(count, dtype, lambda: reader.column("ids", dtype, count), order)
+        digest = reader.meaning.get("digest")  # not in every store
+        return Vocabulary.stored(count, dtype, lambda: reader.column("ids", dtype, count), order, digest)
 
 
 def save_vocabulary(vocabulary: Vocabulary, folder: Path) -> None:
@@ -214,7 +216,7 @@ def save_vocabulary(vocabulary: Vocabulary, folder: Path) -> None:
     writer.column("ids", vocabulary.all_ids)
     writer.array("order", vocabulary.order.astype(np.int64))
     kind = next(name for name, dtype in _TYPES.items() if dtype == vocabulary.dtype)
-    writer.finish({"count": len(vocabulary) - FIRST, "type": kind})
+    writer.finish({"count": len(vocabulary) - FIRST, "type": kind, "digest": vocabulary.digest})
 
 
 # -- both ----------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from penchant.data.attributes import Attributes, Categories
 from penchant.data.batch import offsets_of
-from penchant.data.checks import Findings
+from penchant.data.checks import DROP, Findings
 from penchant.data.columns import ids, numbers
 from penchant.data.scan import Loaded, Source, Table, open_table
 from penchant.data.vocabulary import FIRST, UNKNOWN, Vocabulary, number
 from penchant.errors import ArgumentError, DataError
+
+_MEET = 20  # fewer than one in so many ids in common, and the id column is a wrong one
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ def items(
     *,
     id: str | None = None,
     title: str | None = None,
-    categories: Mapping[str, str | None] | None = None,
-    numbers: Sequence[str] = (),
-    text: Sequence[str] = (),
-    vectors: Sequence[str] = (),
+    categories: Mapping[str, str | None] | Sequence[str] | None = None,
+    numbers: str | Sequence[str] = (),
+    text: str | Sequence[str] = (),
+    vectors: str | Sequence[str] = (),
 ) -> AttributeTable:
     """Says which columns describe items; an argument of `read_events`.
 
@@ -61,17 +63,14 @@ def items(
         id: the column of item ids; by default it is named as in the event table.
         title: a column of text to show to people.
         categories: columns of one or several labels, and what separates them: `{"genres": "|"}`. None as
-            separator: the column holds lists, or a single label.
-        numbers: columns of numbers.
-        text: further columns of text.
-        vectors: columns of lists of numbers, all of one length.
+            separator, and a list of columns, as in `["brand"]`: they hold lists, or a single label.
+        numbers: columns of numbers, or one.
+        text: further columns of text, or one.
+        vectors: columns of lists of numbers, all of one length, or one.
     """
-    if not isinstance(categories, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ArgumentError(
-            "categories", categories, expected='a separator by column, such as {"genres": "|"}'
-        )
+    labels = _separators(categories)
     texts = _names(text) if title is None or title in _names(text) else (title, *_names(text))
-    return AttributeTable(source, id, title, dict(categories or {}), _names(numbers), texts, _names(vectors))
+    return AttributeTable(source, id, title, labels, _names(numbers), texts, _names(vectors))
 
 
 def users(
@@ -79,10 +78,10 @@ def users(
     *,
     id: str | None = None,
     title: str | None = None,
-    categories: Mapping[str, str | None] | None = None,
-    numbers: Sequence[str] = (),
-    text: Sequence[str] = (),
-    vectors: Sequence[str] = (),
+    categories: Mapping[str, str | None] | Sequence[str] | None = None,
+    numbers: str | Sequence[str] = (),
+    text: str | Sequence[str] = (),
+    vectors: str | Sequence[str] = (),
 ) -> AttributeTable:
     """Says which columns describe users; see `items`.
 
@@ -100,8 +99,24 @@ def users(
     )
 
 
-def _names(given: Sequence[str]) -> tuple[str, ...]:
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _separators(given: Mapping[str, str | None] | Sequence[str] | None) -> dict[str, str | None]:
+    if isinstance(given, str) or not isinstance(given, Mapping | Sequence | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ArgumentError(
+            "categories", given,
+            expected='a separator by column, such as {"genres": "|"}, or a list of columns',
+        )  # fmt: skip
+    separators = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given or ())
+    for column, separator in separators.items():
+        if separator == "":
+            raise ArgumentError(
+                "categories", {column: ""}, expected="what separates labels",
+                fix="pass None where a cell holds a single label, or a list",
+            )  # fmt: skip
+    return separators
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -116,12 +131,29 @@ class Described:
         columns: by kind and name: numbers, text, labels (text, numbers, or lists of them), vectors (lists).
         ids: of the rows; None where the columns stand in the event table.
         findings: what is wrong with the table; the event table's own where the columns stand there.
+        event_ids: the id column of the event table.
     """
 
     spec: AttributeTable
     columns: dict[str, pl.Series]
     ids: pl.Series | None
     findings: Findings
+    event_ids: str
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Where an event table and an attribute table do not meet.
+
+    Attributes:
+        without_event: ids of the attribute table that have no event.
+        without_attributes: ids with an event of which no attribute is known; 0 where none was asked for.
+        notes: what a reader should know.
+    """
+
+    without_event: int = 0
+    without_attributes: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def read_attributes(
@@ -137,21 +169,21 @@ def read_attributes(
         argument: "items" or "users".
     """
     if spec.source is None:
-        return Described(spec, _checked(spec, events, findings), None, findings)
+        return Described(spec, _checked(spec, events, findings), None, findings, id)
     table = open_table(spec.source, argument=argument)
     try:
-        return _own_table(spec, table, spec.id or id, argument)
+        return _own_table(spec, table, id, argument)
     except DataError as error:  # the file cannot be read as what it is
         found = Findings(0, table.name)
         found.whole = list(error.problems)
-        return Described(spec, {}, None, found)
+        return Described(spec, {}, None, found, id)
 
 
-def _own_table(spec: AttributeTable, table: Table, id: str, argument: str) -> Described:
+def _own_table(spec: AttributeTable, table: Table, event_ids: str, argument: str) -> Described:
+    id = spec.id or event_ids
     wanted = [id, *spec.columns]
     loaded = table.load([name for name in dict.fromkeys(wanted) if name in table.columns])
-    found = Findings(len(loaded.frame), table.name)
-    found.whole += loaded.problems
+    found = Findings.of(loaded, table=table.name)
     for name in dict.fromkeys(wanted):
         if name not in table.columns:
             role = f"the id of {argument}" if name == id else f"{argument} attributes"
@@ -161,9 +193,9 @@ def _own_table(spec: AttributeTable, table: Table, id: str, argument: str) -> De
         twice = (~key.is_first_distinct() & key.is_not_null()).to_numpy()
         found.of_rows(
             id, "stands in an earlier row too", twice, key, expected="one row an id",
-            fix='keep one of them, or pass on_bad="drop" to keep the first',
+            fix="keep one of them", option=f"{DROP} to keep the first",
         )  # fmt: skip
-    return Described(spec, _checked(spec, loaded, found), key, found)
+    return Described(spec, _checked(spec, loaded, found), key, found, event_ids)
 
 
 def _checked(spec: AttributeTable, loaded: Loaded, findings: Findings) -> dict[str, pl.Series]:
@@ -225,12 +257,13 @@ def _vectors(column: pl.Series, findings: Findings) -> pl.Series | None:
         findings.of_rows(
             column.name, "has another length than the first vector",
             (lengths != first[0]).fill_null(value=False).to_numpy(), lengths,
-            expected=f"{first[0]} numbers in every row", fix="correct these rows",
+            expected=f"{first[0]} numbers in every row", fix="correct these rows", option="",
         )  # fmt: skip
-        holes = lists.list.eval(pl.element().is_null() | pl.element().is_nan()).list.any()
+        holes = lists.list.eval(~pl.element().is_finite().fill_null(value=False)).list.any()
         findings.of_rows(
-            column.name, "holds a missing number", holes.fill_null(value=False).to_numpy(), column,
-            expected="a number in every place", fix="fill it in, or leave the whole vector out",
+            column.name, "holds a missing or infinite number", holes.fill_null(value=False).to_numpy(),
+            column, expected="a number in every place", fix="fill it in, or leave the whole vector out",
+            option="",
         )  # fmt: skip
     return lists
 
@@ -240,7 +273,7 @@ def _vectors(column: pl.Series, findings: Findings) -> pl.Series | None:
 
 def attributes(
     described: Described | None, vocabulary: Vocabulary, index: np.ndarray, good: np.ndarray | None
-) -> tuple[Attributes, tuple[str, ...], int]:
+) -> tuple[Attributes, Gaps]:
     """Attributes by index.
 
     Args:
@@ -250,36 +283,66 @@ def attributes(
         good: rows of the event table that were kept, as a mask; None for all.
 
     Returns: the attributes, whose vocabulary holds further ids of their table behind those of the events;
-        what a reader should know; the number of those further ids.
+        how many ids stand in one of the tables only.
 
-    Raises: DataError if the two tables have no id in common.
+    Raises: DataError if the two tables have next to no id in common.
     """
     if described is None:
-        return Attributes(vocabulary), (), 0
+        return Attributes(vocabulary), Gaps()
     if described.ids is None:
         rows, notes = _first_values(described, vocabulary, index, good)
-        return _built(described, vocabulary, rows), notes, 0
+        gaps = Gaps(0, _unknown(described, rows, len(vocabulary)), notes)
+        return _built(described, vocabulary, rows), gaps
     found = described.findings
     key, good_rows = described.ids, found.good_rows()
     table_rows = np.arange(len(key)) if good_rows is None else np.flatnonzero(good_rows)
     key = key.gather(table_rows)
     if key.dtype != vocabulary.dtype:
         key = key.cast(vocabulary.dtype, strict=False)
-    known = int(np.count_nonzero(vocabulary.index(key) != UNKNOWN))
-    if len(key) and len(vocabulary) > FIRST and not known:
-        found.of_table(
-            described.ids.name, "has no id in common with the event table",
-            expected=f"ids such as {vocabulary.all_ids[0]!r}, not {described.ids[0]!r}",
-            fix="name the right column in id=",
-        )  # fmt: skip
-        raise DataError(found.table, found.whole)
+    _must_meet(described, vocabulary, key)
     whole = vocabulary.append(key)
     place = np.full(len(whole), -1)
     place[whole.index(key)] = table_rows
     place[:FIRST] = -1
     rows = {name: place for name in described.columns}
     notes = tuple(f"{found.table}: {n:,} rows dropped, {reason}" for reason, n in found.dropped().items())
-    return _built(described, whole, rows), notes, len(whole) - len(vocabulary)
+    gaps = Gaps(
+        len(whole) - len(vocabulary),
+        _unknown(described, rows or {described.ids.name: place}, len(vocabulary)),
+        notes,
+    )
+    return _built(described, whole, rows), gaps
+
+
+def _must_meet(described: Described, vocabulary: Vocabulary, key: pl.Series) -> None:
+    """Raises where next to no id of an attribute table is one of the events: that is another column."""
+    known = int(np.count_nonzero(vocabulary.index(key) != UNKNOWN))
+    fewer = min(len(key), len(vocabulary) - FIRST)
+    if known * _MEET > fewer or not fewer:
+        return
+    assert described.ids is not None
+    here, there = (
+        ", ".join(map(repr, ids.head(3))) for ids in (vocabulary.all_ids, described.ids.drop_nulls())
+    )
+    what = f"{known:,} of {len(key):,} ids" if known else "no id"
+    described.findings.of_table(
+        described.ids.name, f"has {what} in common with the event table",
+        expected=f"ids such as {here} (column {described.event_ids!r} of the event table), not {there}",
+        fix="name the right column in id=",
+    )  # fmt: skip
+    raise DataError(described.findings.table, described.findings.whole)
+
+
+def _unknown(described: Described, rows: Mapping[str, np.ndarray], count: int) -> int:
+    """How many of the first `count` ids have no value in any column, by the table rows of every id [V]."""
+    known = np.zeros(count, dtype=bool)
+    for name, place in rows.items():
+        there = place[:count] >= 0
+        if name in described.columns:
+            held = described.columns[name].is_not_null().to_numpy()
+            there = there & held[np.where(there, place[:count], 0)]
+        known |= there
+    return int(np.count_nonzero(~known[FIRST:]))
 
 
 def _first_values(

@@ -1,5 +1,6 @@
 """External ids <-> dense indices."""
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -42,9 +43,11 @@ class Vocabulary:
         self._set(len(ids), ids.dtype, lambda: ids, None)
 
     def _set(
-        self, count: int, dtype: pl.DataType, load: Callable[[], pl.Series], order: np.ndarray | None
-    ) -> None:
+        self, count: int, dtype: pl.DataType, load: Callable[[], pl.Series], order: np.ndarray | None,
+        digest: str | None = None,
+    ) -> None:  # fmt: skip
         self._count, self._dtype, self._load, self._stored_order = count, dtype, load, order
+        self._stored_digest = digest
 
     @classmethod
     def trusted(cls, ids: pl.Series) -> "Vocabulary":
@@ -53,8 +56,9 @@ class Vocabulary:
 
     @classmethod
     def stored(
-        cls, count: int, dtype: pl.DataType, load: Callable[[], pl.Series], order: np.ndarray | None = None
-    ) -> "Vocabulary":
+        cls, count: int, dtype: pl.DataType, load: Callable[[], pl.Series], order: np.ndarray | None = None,
+        digest: str | None = None,
+    ) -> "Vocabulary":  # fmt: skip
         """From a store, which is not touched before an id is asked for.
 
         Args:
@@ -62,14 +66,18 @@ class Vocabulary:
             dtype: Int64 or String.
             load: reads them.
             order: [count] positions of the ids in ascending order; None: found out when needed.
+            digest: see `digest`; None: likewise.
         """
         vocabulary = cls.__new__(cls)
-        vocabulary._set(count, dtype, load, order)
+        vocabulary._set(count, dtype, load, order, digest)
         return vocabulary
 
     def __len__(self) -> int:
         """The number of rows an embedding table needs: all ids, padding and unknown."""
         return self._count + FIRST
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self._count:,} ids, {self._dtype})"
 
     @property
     def dtype(self) -> pl.DataType:
@@ -85,6 +93,22 @@ class Vocabulary:
     def order(self) -> np.ndarray:
         """Positions of the ids in ascending order, [count]."""
         return self.all_ids.arg_sort().to_numpy() if self._stored_order is None else self._stored_order
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for the same ids in the same order, wherever they are from; 0.3 s for 5 million texts."""
+        if self._stored_digest is not None:
+            return self._stored_digest
+        found = hashlib.sha256(f"{self._count} {self._dtype}".encode())
+        if self._dtype == pl.String and self._count:
+            arrow = self.all_ids.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())  # offsets and bytes
+            _, offsets, text = arrow.buffers()
+            ends = np.frombuffer(offsets, dtype=np.int64)[arrow.offset : arrow.offset + self._count + 1]
+            found.update((ends - ends[0]).data)
+            found.update(memoryview(text)[ends[0] : ends[-1]] if text else b"")
+        else:
+            found.update(np.ascontiguousarray(self.all_ids.to_numpy()).data)
+        return found.hexdigest()
 
     def index(self, ids: Sequence[object] | np.ndarray | pl.Series) -> np.ndarray:
         """Dense indices [n] int64 of external ids; 1 where unknown or null."""
@@ -155,7 +179,7 @@ def number(ids: pl.Series) -> tuple[np.ndarray, Vocabulary]:
 
 
 def _number_dense(ids: np.ndarray, low: int, span: int) -> tuple[np.ndarray, Vocabulary]:
-    """The same by a table over the whole range of the ids: three times faster than hashing."""
+    """The same by a table over the whole range of the ids: faster than hashing (benchmarks/pieces.py)."""
     shifted = ids - low
     first = np.full(span, len(ids), dtype=np.int64)
     first[shifted[::-1]] = np.arange(len(ids) - 1, -1, -1)  # the last assignment of an id is its first row

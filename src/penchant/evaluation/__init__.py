@@ -3,7 +3,6 @@
 from penchant.evaluation.beyond import (
     average_popularity,
     category_coverage,
-    category_diversity,
     category_entropy,
     exposure_gini,
     intra_list_diversity,
@@ -57,7 +56,6 @@ __all__ = [
     "brier",
     "candidate_recall",
     "category_coverage",
-    "category_diversity",
     "category_entropy",
     "ece",
     "evaluate",

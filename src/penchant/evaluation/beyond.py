@@ -103,19 +103,31 @@ def _category_mass(lists: Tensor, categories: Tensor) -> Iterator[tuple[Tensor, 
         yield mass, real.sum((1, 2))
 
 
-def category_diversity(lists: Tensor, categories: Tensor) -> Floats:
-    """Mean Jaccard distance of the categories of two items of a list: 1 - |both| / |either|.
+def intra_list_diversity(lists: Tensor, traits: Tensor) -> Floats:
+    """Mean distance of two items of each list: Jaccard's between categories, or 1 - cosine between vectors.
 
-    Items of no category are left out.
+    Jaccard's is 1 - |both| / |either|. Items of no category, or whose vector is zero (it is not known), are
+    left out.
 
-    Shapes: lists [Q, K]; categories [V, M], 0 for none, no category twice; returns [Q] in [0, 1]; NaN where
-        fewer than two items have a category.
+    Args:
+        lists: items.
+        traits: integers: the categories of each item, 0 for none, no category twice; or its vector.
+
+    Shapes: lists [Q, K]; traits [V, M], or [V, D]; returns [Q] in [0, 1], or [0, 2]; NaN where fewer than two
+        items have traits.
     Raises: ArgumentError where shapes do not fit.
+    Source: Ziegler et al. 2005, equation 5, with distances for similarities.
 
-    >>> category_diversity(torch.tensor([[1, 2]]), torch.tensor([[0, 0], [5, 6], [6, 7]])).round(4).tolist()
+    >>> intra_list_diversity(torch.tensor([[1, 2]]), torch.tensor([[0, 0], [5, 6], [6, 7]])).round(4).tolist()
     [0.6667]
+    >>> intra_list_diversity(torch.tensor([[1, 2]]), torch.tensor([[0.0, 0], [3, 0], [0, 4]])).tolist()
+    [1.0]
     """
-    table = _check(lists, categories, "categories", dim=2)
+    table = _check(lists, traits, "traits", dim=2)
+    return (_cosine if table.is_floating_point() else _jaccard)(lists, table)
+
+
+def _jaccard(lists: Tensor, table: Tensor) -> Floats:
     found: list[Tensor] = []
     for part in _chunks(lists, lists.shape[1] ** 2):
         labels = (table[part] * (part > 0).unsqueeze(2)).unbind(2)  # M of [q, K]
@@ -130,19 +142,8 @@ def category_diversity(lists: Tensor, categories: Tensor) -> Floats:
     return _joined(found)
 
 
-def intra_list_diversity(lists: Tensor, vectors: Tensor) -> Floats:
-    """1 - mean cosine of the vectors of two items of a list.
-
-    Costs K D a list, not K K D: the cosines of all pairs add up to (|sum of unit vectors|^2 - n) / 2. Items
-    whose vector is zero (it is not known) are left out.
-
-    Shapes: lists [Q, K]; vectors [V, D]; returns [Q] in [0, 2]; NaN where fewer than two items have a vector.
-    Raises: ArgumentError where shapes do not fit.
-
-    >>> intra_list_diversity(torch.tensor([[1, 2]]), torch.tensor([[0.0, 0], [3, 0], [0, 4]])).tolist()
-    [1.0]
-    """
-    table = _check(lists, vectors, "vectors", dim=2)
+def _cosine(lists: Tensor, table: Tensor) -> Floats:
+    """K D a list, not K K D: the cosines of all pairs add up to (|sum of unit vectors|^2 - n) / 2."""
     found: list[Tensor] = []
     for part in _chunks(lists, lists.shape[1] * table.shape[1]):
         rows = table[part].double() * (part > 0).unsqueeze(2)  # [q, K, D]
@@ -193,11 +194,11 @@ def average_popularity(lists: Tensor, counts: Tensor) -> Floats:
 # -- the catalogue ------------------------------------------------------------------------------------------
 
 
-def _exposure(lists: Tensor, recommendable: Tensor) -> Tensor:
-    """How many lists show each recommendable item, float64 [n]."""
+def exposure(lists: Tensor, recommendable: Tensor) -> Tensor:
+    """How many lists show each of the n recommendable items, int64 [n]."""
     allowed = _check(lists, recommendable, "recommendable", dim=1).bool().clone()
     allowed[:1] = False  # padding
-    return torch.bincount(lists.reshape(-1), minlength=len(allowed))[allowed].double()
+    return torch.bincount(lists.reshape(-1), minlength=len(allowed))[allowed]
 
 
 def item_coverage(lists: Tensor, recommendable: Tensor) -> float:
@@ -210,7 +211,12 @@ def item_coverage(lists: Tensor, recommendable: Tensor) -> float:
     >>> item_coverage(torch.tensor([[1, 2], [2, 0]]), torch.tensor([False, True, True, True, True]))
     0.5
     """
-    return float((_exposure(lists, recommendable) > 0).double().mean())
+    return coverage_of(exposure(lists, recommendable))
+
+
+def coverage_of(shown: Tensor) -> float:
+    """`item_coverage` from how often each item is shown, [n]."""
+    return float((shown > 0).double().mean())
 
 
 def exposure_gini(lists: Tensor, recommendable: Tensor) -> float:
@@ -226,7 +232,14 @@ def exposure_gini(lists: Tensor, recommendable: Tensor) -> float:
     >>> exposure_gini(torch.tensor([[1], [1]]), torch.tensor([False, True, True, True, True]))
     0.75
     """
-    shown = _exposure(lists, recommendable).sort().values
+    return gini_of(exposure(lists, recommendable))
+
+
+def gini_of(shown: Tensor) -> float:
+    """`exposure_gini` from how often each item is shown, integers [n]; by counting, not sorting."""
     size = len(shown)
-    place = torch.arange(1, size + 1, device=shown.device)
-    return float(((2 * place - size - 1) * shown).sum() / (size * shown.sum()))
+    items = torch.bincount(shown)  # how many are shown so often
+    often = torch.arange(len(items), device=shown.device)
+    # the places i of items that are shown alike add up to items (2 before + items + 1) / 2
+    total = (often * items * (2 * (items.cumsum(0) - items) + items - size)).sum()
+    return float(total.double() / (size * shown.sum()))

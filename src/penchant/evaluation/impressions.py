@@ -19,7 +19,8 @@ from penchant.evaluation.compare import MIN_USERS, too_few
 from penchant.evaluation.estimates import measured
 from penchant.evaluation.pointwise import gauc, log_losses, pointwise_metrics, reliability
 from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
-from penchant.protocols import Ranker
+from penchant.evaluation.spread import spread
+from penchant.protocols import Ranker, window_of
 
 NEGATIVES = 20
 _CELLS = 16_384
@@ -44,7 +45,7 @@ class Impressions:
     negatives: int
 
 
-def impressions(asked: Queries, *, negatives: int | None, seed: int) -> Impressions:
+def impressions(asked: Queries, *, negatives: int | None, seed: int, most: int | None = None) -> Impressions:
     """The log's own outcomes, or else every target beside items that its user had not seen by then.
 
     Args:
@@ -52,6 +53,7 @@ def impressions(asked: Queries, *, negatives: int | None, seed: int) -> Impressi
         negatives: items drawn beside each positive, uniformly from the items of the training rows; None: 20,
             or 0 for a log with labels.
         seed: of the draws.
+        most: queries at most, evenly spread over all; None for all.
 
     Raises: ArgumentError if `negatives` is 0 for a log without labels, or the queries have several targets.
     """
@@ -67,10 +69,13 @@ def impressions(asked: Queries, *, negatives: int | None, seed: int) -> Impressi
         targets = Ragged(items, torch.arange(len(rows) + 1))
         at = log.time.index_select(0, rows)
         queries = Queries(split, log.user_of(rows), split.history_end(rows), at, targets, rows)
-        labels = log.positive(rows).float().unsqueeze(1)
-        return Impressions(queries, items.unsqueeze(1), labels, torch.ones_like(labels, dtype=torch.bool), 0)
+        queries = spread(queries, most or len(queries))
+        labels = log.positive(queries.row).float().unsqueeze(1)
+        items = queries.targets.values.unsqueeze(1)
+        return Impressions(queries, items, labels, torch.ones_like(labels, dtype=torch.bool), 0)
     if len(asked.targets.values) != len(asked):
         raise ArgumentError("queries", asked, expected="one target a query", fix="ask with at='each'")
+    asked = spread(asked, most or len(asked))
     target = asked.targets.values.long()
     seen = Seen.of(split, torch.arange(len(log)))
     generator = keyed_generator(seed, "evaluation negatives")
@@ -93,22 +98,28 @@ def logits_of(ranker: Ranker, shown: Impressions) -> Tensor:
     parts: list[Tensor] = []
     device = device_of(ranker)
     for begin, stop in shown.queries.chunks(max(1, _CELLS // shown.items.shape[1])):
-        requests = shown.queries.requests(begin, stop, exclude_seen=False).to(device)
+        requests = shown.queries.requests(begin, stop, exclude_seen=False, history=window_of(ranker))
+        requests = requests.to(device)
         state = ranker.encode_user(requests)
         parts.append(ranker.score(state, shown.items[begin:stop].to(device)).cpu())
     return torch.cat(parts)
 
 
 def judge(
-    rankers: Mapping[str, Ranker], asked: Queries, setting: Setting, *, negatives: int | None
+    rankers: Mapping[str, Ranker],
+    asked: Queries,
+    setting: Setting,
+    *,
+    negatives: int | None,
+    most: int | None = None,
 ) -> Result:
     """How well rankers tell what was chosen from what was not, and how true their probabilities are.
 
     `auc`, `gauc` (groups are users), `log_loss`, `normalised_entropy`, `brier`, `ece`, `pcoc`. With sampled
     negatives the base rate is that of the sample, so the last five speak of that sample. GAUC and log loss
-    have intervals and are compared in pairs.
+    have intervals and are compared in pairs. `most` queries are asked, evenly spread; None: all.
     """
-    shown = impressions(asked, negatives=negatives, seed=setting.seed)
+    shown = impressions(asked, negatives=negatives, seed=setting.seed, most=most)
     setting = replace(setting, negatives=shown.negatives)
     owner = shown.queries.user.unsqueeze(1).expand_as(shown.items)[shown.counted].numpy()
     labels = shown.labels[shown.counted].numpy()
@@ -126,7 +137,7 @@ def judge(
             k: Estimate(v, n=len(labels)) for k, v in pointwise_metrics(logits, labels, groups=owner).items()
         }
         losses[name] = {"log_loss": log_losses(logits, labels)}
-        if 0 < labels.mean() < 1:
+        if np.isfinite(metrics["gauc"].value):  # some user has both classes
             grouped = gauc(
                 logits, labels, owner
             )  # which groups have both classes does not depend on the ranker

@@ -89,7 +89,8 @@ class SystemResult:
 
     Attributes:
         name: of the system.
-        metrics: estimates by name ("ndcg@10"): means over users, or whole-list figures without an interval.
+        metrics: estimates by name ("ndcg@10"): means over users, or figures of the whole (AUC, calibration),
+            some of which have no interval.
         per_query: the same for every query, [Q] float64 by metric.
         difference: the first system's metric minus this one's, by metric; empty for the first.
         slices: metrics of parts of the queries.
@@ -141,6 +142,8 @@ class Result:
         left_out: queries that could not be asked, by reason.
         verdict: a caution in words where there are too few users to tell; else None.
         samples: some users' histories, lists and targets, for people to look at.
+        ranker: how well the first system's ranker, and rankers held against it, tell single items apart, and
+            how true their probabilities are; with the queries that they were asked. None without a ranker.
     """
 
     setting: Setting
@@ -149,6 +152,7 @@ class Result:
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
     verdict: str | None = None
     samples: tuple[Mapping[str, Any], ...] = ()
+    ranker: "Result | None" = None
 
     def __getitem__(self, metric: str) -> float:
         """A metric of the first system: `result["ndcg@10"]`."""
@@ -169,47 +173,27 @@ class Result:
             "verdict": self.verdict,
             "systems": [system.as_dict() for system in self.systems],
             "samples": [dict(sample) for sample in self.samples],
+            "ranker": None if self.ranker is None else self.ranker.as_dict(),
         }
 
     def __str__(self) -> str:
-        """A table for a terminal: a row a metric, a column a system, intervals and paired differences."""
-        return "\n".join([self.caption, *([self.verdict] if self.verdict else []), *self._table()])
+        """Figures with intervals and paired differences, as the command line prints them."""
+        from penchant.evaluation.lines import written  # it knows this class
+
+        return written(self)
 
     @property
     def caption(self) -> str:
         """What was asked, in a line."""
         return f"{len(self.users):,} queries of {self.n_users:,} users. {self.setting}."
 
-    def _table(self) -> list[str]:
-        middle = (
-            f"@{10 if 10 in self.setting.cutoffs else self.setting.cutoffs[len(self.setting.cutoffs) // 2]}"
-        )
-        rows = [[""] + [system.name for system in self.systems]]
-        for name in self.systems[0].metrics:
-            if "@" in name and not name.endswith(middle):
-                continue
-            cells = [_cell(system.metrics.get(name)) for system in self.systems]
-            leads = [_lead(system.difference.get(name)) for system in self.systems]
-            rows.append([name, *(f"{cell} {lead}".strip() for cell, lead in zip(cells, leads, strict=True))])
-        widths = [max(len(row[i]) for row in rows) + 2 for i in range(len(rows[0]))]
+    @property
+    def omitted(self) -> list[str]:
+        """What was left out: "1 query whose every target is unseen in training"."""
         return [
-            "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
+            f"{n:,} {_singular(reason) if n == 1 else reason}" for reason, n in self.left_out.items() if n
         ]
 
 
-def _cell(estimate: Estimate | None) -> str:
-    if estimate is None or not np.isfinite(estimate.value):
-        return "-"
-    if not np.isfinite(estimate.low):
-        return f"{estimate.value:.4f}"
-    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
-
-
-def _lead(lead: Estimate | None) -> str:
-    """How far the first system leads, with a mark where the interval leaves 0 out."""
-    return (
-        ""
-        if lead is None or not np.isfinite(lead.low)
-        else f"(first {lead.value:+.4f}{'*' if lead.clear else ''})"
-    )
+def _singular(words: str) -> str:
+    return words.replace("queries", "query").replace("targets", "target")

@@ -1,8 +1,9 @@
 """Asking systems the same questions and holding their answers against each other."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -14,19 +15,19 @@ from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, SplitError
 from penchant.evaluation.beyond import (
     category_coverage,
-    category_diversity,
     category_entropy,
-    exposure_gini,
-    item_coverage,
+    intra_list_diversity,
     novelty,
 )
+from penchant.evaluation.catalogue import used
 from penchant.evaluation.estimates import Floats, measured, sliced
 from penchant.evaluation.impressions import device_of, judge, too_few_to_tell
 from penchant.evaluation.ranking import candidate_recall, ranking_metrics
-from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
-from penchant.protocols import Ranker, Retriever, Staged
+from penchant.evaluation.result import Result, Setting, SystemResult
+from penchant.protocols import Ranker, Retriever, Staged, require_fitted, window_of
 
 CandidateSet = Literal["seen", "all"]
+_JUDGED = 20_000  # queries that rankers behind or beside retrievers are asked, evenly spread
 
 
 def evaluate(
@@ -49,9 +50,11 @@ def evaluate(
 
     Args:
         system: a fitted retriever, funnel or ranker. A retriever or funnel answers lists; a ranker alone
-            scores each held-out event beside sampled negatives (or the log's own labels).
+            scores each held-out event beside sampled negatives (or the log's own labels). A funnel's ranker
+            is asked both ways: the second is `Result.ranker`, on 20,000 queries at most, evenly spread.
         queries: `split.test`, or `split.test(at="cut")`.
-        against: systems of the same kind to compare with; intervals of differences are paired over users.
+        against: what to compare with: retrievers and funnels with lists, rankers with the ranker of the first
+            system; intervals of differences are paired over users.
         cutoffs: list lengths.
         candidates: "seen": items of the training rows; targets outside are left out and counted. "all": every
             item of the log may be a target; one that a system cannot answer is a miss.
@@ -66,15 +69,14 @@ def evaluate(
 
     Raises: ArgumentError, SplitError for questions that cannot be asked.
     """
-    asked = queries(at="each") if isinstance(queries, Part) else queries
-    part = queries.name if isinstance(queries, Part) else _part_of(asked)
+    check_arguments(
+        cutoffs=cutoffs, candidates=candidates, negatives=negatives, bootstrap=bootstrap, level=level,
+        samples=samples, batch_size=batch_size,
+    )  # fmt: skip
+    asked, part = _asked(queries)
     split = asked.split
     cutoffs = tuple(sorted(set(cutoffs)))
-    if not cutoffs or cutoffs[0] < 1:
-        raise ArgumentError("cutoffs", cutoffs, expected="integers of at least 1")
-    if candidates not in ("seen", "all"):
-        raise ArgumentError("candidates", candidates, expected="'seen' or 'all'")
-    systems = _named([system, *against])
+    systems = _systems(system, against)
     each = len(asked.user) == len(asked.targets.values)
     setting = Setting(
         split=split.name, part=part, at="each" if each else "cut", ties=split.ties, candidates=candidates,
@@ -83,29 +85,111 @@ def evaluate(
     )  # fmt: skip
     if not isinstance(system, Retriever):
         return judge(systems, asked, replace(setting, negatives=negatives or 0), negatives=negatives)
+    rankers, whole = _rankers(systems), asked
     asked, left_out = _askable(asked, candidates)
     kept = _Questions(asked, setting, candidates, batch_size)
-    rows: list[SystemResult] = []
-    for name, model in systems.items():
-        if not isinstance(model, Retriever):
-            raise ArgumentError("against", model, expected="retrievers or funnels, as the first system is")
-        rows.append(_ask(name, model, kept))
+    rows = [_ask(name, model, kept) for name, model in systems.items() if isinstance(model, Retriever)]
     values = {row.name: row.per_query for row in rows}
     means, leads = measured(values, kept.users, setting)
+    if bootstrap:  # validation inside `fit` asks for none of this
+        depth = kept.depth
+        lists = {row.name: row.lists[:, :depth] for row in rows if row.lists is not None}
+        more, further = used(lists, kept.users, split.seen_items, setting)
+        means = {name: means[name] | more[name] for name in means}
+        leads = {name: leads[name] | further[name] for name in leads}
     parts = sliced(values, asked, setting) if slices and bootstrap else {}
-    curves = _reliability(systems, asked, setting, negatives) if each and bootstrap else {}
     rows = [
         replace(
             row,
-            metrics=means[row.name] | dict(row.metrics),
+            metrics=means[row.name],
             difference=leads.get(row.name, {}),
             slices=parts.get(row.name, ()),
-            reliability=curves.get(row.name, ()),
         )
         for row in rows
     ]
     shown = _samples(rows[0], asked, samples, cutoffs)
-    return Result(setting, tuple(rows), kept.users, left_out, too_few_to_tell(kept.users), shown)
+    return Result(
+        setting,
+        tuple(rows),
+        kept.users,
+        left_out,
+        too_few_to_tell(kept.users),
+        shown,
+        _judged(rankers, whole, setting, negatives),
+    )
+
+
+def _whole(at_least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Integral) and int(value) >= at_least
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "cutoffs": (
+        lambda value: isinstance(value, Sequence | set) and bool(value) and all(map(_whole(1), value)),
+        "integers of at least 1",
+    ),
+    "candidates": (lambda value: value in ("seen", "all"), "'seen' or 'all'"),
+    "negatives": (lambda value: value is None or _whole(0)(value), "None or an integer of at least 0"),
+    "bootstrap": (_whole(0), "an integer of at least 0"),
+    "level": (lambda value: isinstance(value, Real) and 0 < float(value) < 1, "a number inside (0, 1)"),
+    "samples": (_whole(0), "an integer of at least 0"),
+    "batch_size": (_whole(1), "an integer of at least 1"),
+}
+
+
+def check_arguments(**given: Any) -> None:
+    """ArgumentError for the first argument of `evaluate` that is out of range."""
+    for name, (good, expected) in _RULES.items():
+        if name in given and not good(given[name]):
+            raise ArgumentError(name, given[name], expected=expected)
+
+
+def _asked(queries: Part | Queries) -> tuple[Queries, str]:
+    """The queries, and the name of the part that they ask about."""
+    if isinstance(queries, Part):
+        return queries(at="each"), queries.name
+    if not isinstance(queries, Queries):
+        raise ArgumentError(
+            "queries", queries, expected="a part of a split, or queries", fix="pass split.test or split.valid"
+        )
+    return queries, _part_of(queries)
+
+
+def _systems(system: object, against: object) -> dict[str, Any]:
+    """All systems by name, the first one first; each can be asked and was fitted."""
+    if not isinstance(against, Sequence):
+        raise ArgumentError("against", against, expected="a list of systems")
+    systems = _named([system, *against])
+    for model in systems.values():
+        argument = "system" if model is system else "against"
+        if not isinstance(model, Retriever | Ranker):
+            raise ArgumentError(argument, model, expected="a retriever, a funnel or a ranker")
+        require_fitted(model, argument)
+    return systems
+
+
+def _rankers(systems: dict[str, Any]) -> dict[str, Ranker]:
+    """The rankers in systems, and those held against the first system's, by name."""
+    ends = [m.ranker for m in systems.values() if isinstance(m, Staged) and m.ranker is not None]
+    beside = [m for m in systems.values() if not isinstance(m, Retriever)]
+    first = next(iter(systems.values()))
+    if beside and (not isinstance(first, Staged) or first.ranker is None):
+        raise ArgumentError(
+            "against", type(beside[0]).__name__,
+            expected="retrievers or funnels: the first system has no ranker to hold it against",
+        )  # fmt: skip
+    return _named(list({id(ranker): ranker for ranker in [*ends, *beside]}.values()))
+
+
+def _judged(
+    rankers: dict[str, Ranker], asked: Queries, setting: Setting, negatives: int | None
+) -> Result | None:
+    """What rankers say of single items; at the cut, of each event of the part nevertheless."""
+    if rankers and setting.at == "cut":
+        if setting.part not in ("valid", "test"):
+            return None
+        asked, setting = Part(asked.split, setting.part)(at="each"), replace(setting, at="each")
+    return judge(rankers, asked, setting, negatives=negatives, most=_JUDGED) if rankers else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +204,11 @@ class _Questions:
     @property
     def users(self) -> np.ndarray:
         return self.asked.user.numpy()
+
+    @property
+    def depth(self) -> int:
+        """The list length at which variety and use of the catalogue are measured."""
+        return 10 if 10 in self.setting.cutoffs else self.setting.cutoffs[-1]
 
     @property
     def eligible(self) -> Tensor | None:
@@ -164,10 +253,12 @@ def _answers(model: Retriever, questions: _Questions) -> tuple[dict[str, Tensor]
     device = device_of(model)
     began = time.perf_counter()
     for begin, stop in questions.asked.chunks(questions.batch_size):
-        requests = questions.asked.requests(begin, stop, exclude_seen=questions.setting.exclude_seen)
+        requests = questions.asked.requests(
+            begin, stop, exclude_seen=questions.setting.exclude_seen, history=window_of(model)
+        )
         requests = replace(requests, eligible=questions.eligible).to(device)
         stages = (
-            model.stages(requests, depth)
+            model.stages(requests, _staged_depth(model, depth))
             if isinstance(model, Staged)
             else {"": model.retrieve(requests, depth)}
         )
@@ -177,60 +268,51 @@ def _answers(model: Retriever, questions: _Questions) -> tuple[dict[str, Tensor]
     return {stage: torch.cat([_wide(x, depth) for x in lists]) for stage, lists in parts.items()}, seconds
 
 
+def _staged_depth(model: Staged, depth: int) -> int:
+    """How much to ask of the last stage: of merged candidates all, so that no cut is taken for a loss."""
+    return depth if model.ranker is not None else max(depth, int(getattr(model, "candidates", depth)))
+
+
 def _wide(items: Tensor, depth: int) -> Tensor:
     """At least `depth` columns, 0 where there is no item."""
     return items if items.shape[1] >= depth else torch.nn.functional.pad(items, (0, depth - items.shape[1]))
 
 
 def _ask(name: str, model: Retriever, questions: _Questions) -> SystemResult:
-    """One system's values per query, and what only whole lists have."""
+    """One system's lists and its values per query."""
     stages, seconds = _answers(model, questions)
     asked, cutoffs = questions.asked, questions.setting.cutoffs
     lists = list(stages.values())[-1][:, : cutoffs[-1]]
     per_query: dict[str, Floats] = ranking_metrics(lists, asked.targets, cutoffs=cutoffs)
-    whole: dict[str, Estimate] = {}
-    if questions.setting.bootstrap:  # validation inside `fit` asks for none of this
-        depth = 10 if 10 in cutoffs else cutoffs[-1]
-        per_query |= _variety(lists[:, :depth], asked.split, depth)
-        recommendable = asked.split.seen_items
-        whole[f"item_coverage@{depth}"] = Estimate(
-            item_coverage(lists[:, :depth], recommendable), n=len(asked)
-        )
-        whole[f"exposure_gini@{depth}"] = Estimate(
-            exposure_gini(lists[:, :depth], recommendable), n=len(asked)
-        )
+    if questions.setting.bootstrap:
+        per_query |= _variety(lists[:, : questions.depth], asked.split, questions.depth)
     recalls = {
         stage: {f"recall@{items.shape[1]}": float(np.nanmean(candidate_recall(items, asked.targets)))}
         for stage, items in stages.items()
         if stage
     }
-    return SystemResult(name, whole, per_query, stages=recalls, lists=lists, seconds=seconds)
+    if recalls and list(stages.values())[-1].shape[1] > lists.shape[1]:
+        recalls["list"] = {
+            f"recall@{lists.shape[1]}": float(np.nanmean(candidate_recall(lists, asked.targets)))
+        }
+    return SystemResult(name, {}, per_query, stages=recalls, lists=lists, seconds=seconds)
 
 
 def _variety(lists: Tensor, split: Split, depth: int) -> dict[str, Floats]:
-    """How varied and how novel each list is; by the catalogue's first category where it has one."""
+    """How varied and how novel each list is, by the catalogue's first category, else by its first vectors."""
+    catalogue = split.log.catalogue
     found = {f"novelty@{depth}": novelty(lists, split.item_counts)}
-    for categories in list(split.log.catalogue.categories.values())[:1]:
-        table = categories.padded
+    traits = [categories.padded for categories in list(catalogue.categories.values())[:1]]
+    for table in traits:
         found[f"category_entropy@{depth}"] = category_entropy(lists, table)
         found[f"category_coverage@{depth}"] = category_coverage(lists, table)
-        found[f"diversity@{depth}"] = category_diversity(lists, table)
+    for table in [*traits, *catalogue.vectors.values()][:1]:
+        found[f"intra_list_diversity@{depth}"] = intra_list_diversity(lists, table)
     return found
 
 
-def _reliability(
-    systems: Mapping[str, object], asked: Queries, setting: Setting, negatives: int | None
-) -> dict[str, tuple[Mapping[str, float], ...]]:
-    """The reliability curve of systems that end in a ranker."""
-    rankers = {n: m.ranker for n, m in systems.items() if isinstance(m, Staged) and m.ranker is not None}
-    if not rankers:
-        return {}
-    return {row.name: row.reliability for row in judge(rankers, asked, setting, negatives=negatives).systems}
-
-
 def _named(systems: Sequence[object]) -> dict[str, Any]:
-    names = [repr(s) if isinstance(s, Staged) else type(s).__name__ for s in systems]
-    names = [n.split("(")[0] if n.startswith("Funnel(") else n for n in names]
+    names = [type(system).__name__ for system in systems]
     return {
         n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}": system
         for i, (n, system) in enumerate(zip(names, systems, strict=True))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
 from penchant.data.interactions import Interactions
@@ -11,46 +10,58 @@ from penchant.funnel.asking import Asked
 from penchant.protocols import Candidates, Contribution
 
 
-def _items(log: Interactions, index: np.ndarray, prefix: str = "") -> dict[str, pl.Series | list[str]]:
+def _items(log: Interactions, index: np.ndarray, prefix: str = "") -> dict[str, pl.Series]:
     """Columns that name items: their ids, and titles where the log has them."""
-    columns: dict[str, pl.Series | list[str]] = {prefix or "item": log.catalogue.vocabulary.ids(index)}
+    columns = {prefix or "item": log.catalogue.vocabulary.ids(index)}
     if log.catalogue.title is not None:
-        columns[f"{prefix}_title" if prefix else "title"] = log.catalogue.titles(index)
+        name = f"{prefix}_title" if prefix else "title"
+        columns[name] = pl.Series(name, log.catalogue.titles(index), dtype=pl.String)
     return columns
 
 
 def recommendations(
     log: Interactions, asked: Asked, answer: Candidates, *, stage: str, fallback: str | None
 ) -> pl.DataFrame:
-    """A row an item: user, rank, item, title, score, stage, reason."""
+    """A row an item: user (or history), rank, item, title, score, stage, reason."""
     there = answer.item != 0  # [B, k]
     b, rank = there.nonzero(as_tuple=True)
     item = answer.item[there].numpy()
     frame = pl.DataFrame(
         {
-            "user": asked.names.gather(pl.Series(b.numpy())),
+            asked.names.name: asked.names.gather(pl.Series(b.numpy(), dtype=pl.Int64)),
             "rank": (rank + 1).numpy(),
             **_items(log, item),
             "score": answer.score[there].float().numpy(),
         }
     )
-    return frame.with_columns(pl.lit(stage).alias("stage"), _reasons(asked, answer, there, fallback))
+    popular = asked.empty if fallback is not None else np.zeros(len(asked.names), dtype=bool)  # [B]
+    stages = np.where(popular[b.numpy()], f"retrieve:{fallback}", stage)
+    return frame.with_columns(
+        pl.Series("stage", stages.tolist(), dtype=pl.String), _reasons(asked, answer, there, popular)
+    )
 
 
-def _reasons(asked: Asked, answer: Candidates, there: Tensor, fallback: str | None) -> pl.Series:
+def _reasons(asked: Asked, answer: Candidates, there: Tensor, popular: np.ndarray) -> pl.Series:
     """Why each row is there, in words."""
-    b = there.nonzero(as_tuple=True)[0]
-    empty = (asked.requests.histories.lengths == 0)[b].numpy()
-    known = torch.from_numpy(asked.known)[b].numpy()
-    if answer.origin is None:
-        found = np.full(len(b), "", dtype=object)
-    else:
-        names = np.array([f"found by {name}" for name in answer.origins], dtype=object)
-        found = names[answer.origin[there].numpy()]
-    popular = "popular: " if fallback is not None else ""
-    found = np.where(empty & known, f"{popular}no history", found)
-    found = np.where(empty & ~known, f"{popular}user not in the log", found)
-    return pl.Series("reason", found.tolist(), dtype=pl.String)
+    b = there.nonzero(as_tuple=True)[0].tolist()
+    assert answer.origin is not None
+    found = [f"found by {answer.origins[origin]}" for origin in answer.origin[there].tolist()]
+    said = [_told(asked, row) for row in range(len(asked.names))]
+    words = [
+        f"popular: {said[row]}" if popular[row] else "; ".join(filter(None, (by, said[row])))
+        for row, by in zip(b, found, strict=True)
+    ]
+    return pl.Series("reason", words, dtype=pl.String)
+
+
+def _told(asked: Asked, row: int) -> str:
+    """What a person should know of how their request was read; "" for nothing."""
+    strangers = int(asked.strangers[row])
+    if not asked.empty[row]:
+        return f"{strangers:,} unknown item{'s' * (strangers != 1)} left out" if strangers else ""
+    if strangers:
+        return "no known item in the history"
+    return "no history" if asked.known[row] else "user not in the log"
 
 
 def contributions(log: Interactions, said: Contribution, stage: str) -> pl.DataFrame:

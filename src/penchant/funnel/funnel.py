@@ -1,7 +1,6 @@
 """Stages in a row: retrieve, merge, rank; one object from a request to an explained list."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,16 @@ from torch import Tensor, nn
 
 from penchant.data.batch import Requests
 from penchant.data.interactions import Interactions
+from penchant.data.scan import Source
 from penchant.errors import ArgumentError, nearest
 from penchant.funnel.answers import contributions, recommendations, similar_items
-from penchant.funnel.asking import Asker, Table
-from penchant.protocols import Candidates, Explains, Ranker, Retriever
-from penchant.retrieve.merge import RANK_OFFSET, merge
+from penchant.funnel.arguments import one, several, whole
+from penchant.funnel.asking import Asker, Moment
+from penchant.protocols import Candidates, Explains, Ranker, Retriever, require_fitted, window_of
+from penchant.retrieve.merge import RANK_OFFSET, check_weights, merge
 from penchant.retrieve.popularity import Popularity
 
+_FILLS_IN = 1e-4  # of any other weight: below what one rank more or less counts
 _CELLS = 16_384  # user-candidate pairs that a ranker scores at once: bounds memory, not results
 
 
@@ -30,7 +32,8 @@ class Funnel:
         rank: a fitted ranker; None to keep the retrievers' order.
         data: the log whose histories and titles `recommend` uses: a snapshot that `save` keeps.
         candidates: how many items go from the retrievers to the ranker; each retriever is asked for as many.
-        weights: how much each retriever counts in the merge.
+        weights: how much each retriever counts in the merge, 0 or more. By default all count alike, but a
+            `Popularity` beside others only fills in: it breaks ties, and what it alone found comes last.
         blend: how much the ranker's order counts beside the retrievers' order, in [0, 1], by reciprocal
             ranks; 1 is the ranker alone. A value to choose on validation: rankers learn to tell what was
             chosen from what was not, and know little of how good retrievers' candidates differ.
@@ -57,8 +60,6 @@ class Funnel:
             _check(model, Retriever, "retrieve", "retrieve(requests, k)")
         if rank is not None:
             _check(rank, Ranker, "rank", "encode_user(requests) and score(state, items)")
-        if candidates < 1:
-            raise ArgumentError("candidates", candidates, expected="an integer of at least 1")
         names = list(names) if names is not None else _names(retrievers)
         if len(names) != len(retrievers) or len(set(names)) != len(names):
             raise ArgumentError(
@@ -67,16 +68,27 @@ class Funnel:
         self.retrievers: dict[str, Retriever] = dict(zip(names, retrievers, strict=True))
         if not 0 <= blend <= 1:
             raise ArgumentError("blend", blend, expected="a number in [0, 1]")
-        self.ranker, self.data, self.candidates, self.blend = rank, data, candidates, blend
+        self.ranker, self.data, self.blend = rank, data, blend
+        self.candidates = whole("candidates", candidates)
+        if weights is not None:
+            check_weights(weights, names)
         self.weights = None if weights is None else list(weights)
         self._fallback = next(
             (name for name, m in self.retrievers.items() if isinstance(m, Popularity)), None
         )
+        self._weights = self.weights or _filling_in(retrievers)
         self._asker = Asker(data)
 
     def __repr__(self) -> str:
         rank = "" if self.ranker is None else f" -> rank {type(self.ranker).__name__}"
         return f"Funnel(retrieve {' + '.join(self.retrievers)} -> {self.candidates} candidates{rank})"
+
+    @property
+    def history(self) -> int | None:
+        """Newest events that any stage reads, and at least one: who has none is answered by popularity."""
+        stages = [*self.retrievers.values(), *([] if self.ranker is None else [self.ranker])]
+        windows = [window for model in stages if (window := window_of(model)) is not None]
+        return max(1, *windows) if len(windows) == len(stages) else None
 
     # -- the stages ------------------------------------------------------------------------------------------
 
@@ -92,14 +104,19 @@ class Funnel:
         dial = self._dials(dials)
         depth = max(k, self.candidates)
         found = {name: m.retrieve(requests, depth, dial.get(name)) for name, m in self.retrievers.items()}
-        if self._fallback is not None and len(found) > 1:
-            found = self._without_history(requests, found)
+        popular = self._popular(requests)
+        if popular is not None:
+            found = self._only_popular(found, popular)
         answers = {f"retrieve:{name}": answer for name, answer in found.items()}
-        merged = merge(found, depth, weights=self.weights)
-        if len(found) > 1:
-            answers["merge"] = merged
+        merged = merge(found, depth, weights=self._weights)
+        if popular is not None:
+            merged = _replaced(merged, found, self._fallback, popular)
+        answers["merge" if len(found) > 1 else next(iter(answers))] = merged
         if self.ranker is not None:
-            answers[f"rank:{type(self.ranker).__name__}"] = self._rank(requests, merged, k)
+            ranked = self._rank(requests, merged)
+            if popular is not None:
+                ranked = _replaced(ranked, found, self._fallback, popular)
+            answers[f"rank:{type(self.ranker).__name__}"] = _first(ranked, k)
         last = next(reversed(answers))
         answers[last] = _first(answers[last], k)
         return answers
@@ -108,19 +125,25 @@ class Funnel:
         """The funnel's answer: the best k items of the last stage, with the retriever each came from."""
         return list(self.stages(requests, k, dials).values())[-1]
 
-    def _without_history(self, requests: Requests, found: dict[str, Candidates]) -> dict[str, Candidates]:
-        """Requests without any history are answered by popularity alone."""
+    def _popular(self, requests: Requests) -> Tensor | None:
+        """[B, 1] the requests without any history, which popularity alone answers; None for nobody."""
+        if self._fallback is None:
+            return None
         empty = (requests.histories.lengths == 0).unsqueeze(1)
-        if not bool(empty.any()):
-            return found
+        return empty if bool(empty.any()) else None
+
+    def _only_popular(self, found: dict[str, Candidates], popular: Tensor) -> dict[str, Candidates]:
+        """What was found, but by nobody else where popularity alone answers."""
         return {
             name: answer
             if name == self._fallback
-            else Candidates(answer.item.masked_fill(empty, 0), answer.score.masked_fill(empty, -torch.inf))
+            else Candidates(
+                answer.item.masked_fill(popular, 0), answer.score.masked_fill(popular, -torch.inf)
+            )
             for name, answer in found.items()
         }
 
-    def _rank(self, requests: Requests, merged: Candidates, k: int) -> Candidates:
+    def _rank(self, requests: Requests, merged: Candidates) -> Candidates:
         assert self.ranker is not None
         size = max(1, _CELLS // merged.item.shape[1])
         parts: list[Tensor] = []
@@ -134,7 +157,7 @@ class Funnel:
         score, order = score.sort(dim=1, descending=True, stable=True)
         assert merged.origin is not None
         item, origin = merged.item.gather(1, order), merged.origin.gather(1, order)
-        return _first(Candidates(item, score, origin, merged.origins), k)
+        return Candidates(item, score, origin, merged.origins)
 
     def _blended(self, logits: Tensor, merged: Candidates) -> Tensor:
         """Weighted reciprocal ranks of the ranker's order and of the retrievers' order, [B, C]."""
@@ -172,13 +195,13 @@ class Funnel:
     def recommend(
         self,
         *,
-        users: Sequence[object] | pl.Series | None = None,
-        histories: Sequence[Sequence[object]] | None = None,
-        events: Table | None = None,
-        at: datetime | int | None = None,
+        users: Iterable[object] | None = None,
+        histories: Iterable[Iterable[object]] | None = None,
+        events: Source | None = None,
+        at: Moment | None = None,
         k: int = 10,
-        deny: Sequence[object] = (),
-        available: Sequence[object] | None = None,
+        deny: Iterable[object] = (),
+        available: Iterable[object] | None = None,
         exclude_seen: bool | None = None,
         dials: Any = None,
     ) -> pl.DataFrame:
@@ -186,10 +209,15 @@ class Funnel:
 
         Args:
             users: ids of users of the log. Unknown ids get what is popular, and the reason says so.
-            histories: item ids of people who are not in the log, one list each, oldest first.
-            events: a table of what people just did, with the log's user and item columns and, if it has them,
-                its time and event columns; it is added to what the log knows of them.
-            at: the time of asking; nothing later in the log is used. Just after its last event by default.
+            histories: item ids of people who are not in the log, one list each, oldest first. Items that the
+                log does not know are left out, here and in `events`, and the reason says how many.
+            events: what people just did: anything that `read_events` reads, with columns user, item and, if
+                known, time and event; it is added to what the log knows of them. Times are understood as
+                `read_events` understands them: numbers in s, ms, us or ns since 1970 (UTC), datetimes, dates
+                or ISO 8601 text, all in one unit. Without times they came last, in their order. Other columns
+                are not read, which a warning in the log of `penchant.funnel` tells.
+            at: the time of asking, in any form that `events` may have; nothing later in the log is used, and
+                later `events` are refused. By default just after the last event, of the log or of the user.
             k: items a user; fewer come back only where fewer may be answered.
             deny: item ids that must not be answered.
             available: item ids that may be answered; None for all.
@@ -198,17 +226,20 @@ class Funnel:
             dials: see `stages`.
 
         Returns: a frame with columns user, rank, item, title (where the log has titles), score, stage,
-            reason.
+            reason. With `histories` its first column is not user but history: their place, from 0.
         Raises: ArgumentError for anything that is not as said above; DataError for a bad `events` table.
         """
-        if k < 1:
-            raise ArgumentError("k", k, expected="an integer of at least 1")
+        k = whole("k", k)
         asked = self._asker.ask(users, histories, events, at=at, exclude_seen=exclude_seen)
         eligible = self._asker.eligible(deny, available)
         requests = Requests(
             asked.requests.users, asked.requests.histories, asked.requests.at, asked.requests.context,
             eligible, asked.requests.exclude,
         )  # fmt: skip
+        if not len(requests):
+            nothing = torch.zeros(0, 1, dtype=torch.int64)
+            final = Candidates(nothing, nothing.float(), nothing)
+            return recommendations(self.data, asked, final, stage="", fallback=None)
         answers = self.stages(requests, min(k, len(self.data.catalogue)), dials)
         stage, final = list(answers.items())[-1]
         return recommendations(self.data, asked, final, stage=stage, fallback=self._fallback)
@@ -219,9 +250,9 @@ class Funnel:
         item: object,
         *,
         user: object | None = None,
-        history: Sequence[object] | None = None,
-        events: Table | None = None,
-        at: datetime | int | None = None,
+        history: Iterable[object] | None = None,
+        events: Source | None = None,
+        at: Moment | None = None,
     ) -> pl.DataFrame:
         """What in a history speaks for and against an item.
 
@@ -235,8 +266,10 @@ class Funnel:
         Returns: a frame with columns item, title, value, kind, stage; the strongest event first.
         Raises: ArgumentError if the item is unknown or no stage explains itself.
         """
+        if history is not None:
+            history = several("history", history).to_list()
         asked = self._asker.ask(
-            None if user is None else [user],
+            None if user is None else [one("user", user)],
             None if history is None else [history],
             events,
             at=at,
@@ -253,13 +286,16 @@ class Funnel:
             "funnel", self, expected="a stage with an `explain` method (DIN and EASE have one)"
         )
 
-    def similar(self, items: Sequence[object], k: int = 10) -> pl.DataFrame:
+    def similar(self, items: Iterable[object], k: int = 10) -> pl.DataFrame:
         """The items most like each of `items`, by the first retriever that can tell.
 
         Returns: a frame with columns item, title, rank, similar, similar_title, score, stage.
         Raises: ArgumentError if an item is unknown or no retriever has a `similar` method.
         """
-        index = torch.tensor([self._asker.item(item) for item in items])
+        given, k = several("items", items), whole("k", k)
+        if not len(given):
+            raise ArgumentError("items", items, expected="at least one item id")
+        index = torch.tensor([self._asker.item(item) for item in given])
         for name, model in self.retrievers.items():
             if hasattr(model, "similar"):
                 found: Candidates = model.similar(index, k)  # type: ignore[attr-defined]
@@ -283,6 +319,7 @@ class Funnel:
 def _check(model: object, protocol: Any, name: str, methods: str) -> None:
     if not isinstance(model, protocol):
         raise ArgumentError(name, model, expected=f"a fitted model with {methods}")
+    require_fitted(model, name)
     if isinstance(model, nn.Module) and model.training:
         model.eval()
 
@@ -290,6 +327,27 @@ def _check(model: object, protocol: Any, name: str, methods: str) -> None:
 def _names(models: Sequence[object]) -> list[str]:
     names = [type(model).__name__ for model in models]
     return [n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}" for i, n in enumerate(names)]
+
+
+def _filling_in(retrievers: Sequence[Retriever]) -> list[float] | None:
+    """The weights where nobody gave any: popularity counts only where nobody else found enough."""
+    popular = [isinstance(model, Popularity) for model in retrievers]
+    return None if all(popular) else [_FILLS_IN if is_popular else 1.0 for is_popular in popular]
+
+
+def _replaced(
+    answer: Candidates, found: dict[str, Candidates], fallback: str | None, popular: Tensor
+) -> Candidates:
+    """The answer with the fallback's own list, order and scores where it alone answers [B, 1]."""
+    assert fallback is not None
+    assert answer.origin is not None
+    own = found[fallback]
+    return Candidates(
+        torch.where(popular, own.item, answer.item),
+        torch.where(popular, own.score, answer.score),
+        answer.origin.masked_fill(popular, answer.origins.index(fallback)),
+        answer.origins,
+    )
 
 
 def _first(answer: Candidates, k: int) -> Candidates:

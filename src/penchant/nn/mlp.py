@@ -15,10 +15,21 @@ _ROWS = 4096  # rows that a CPU works on at once, so that they stay in its cache
 
 def linear(inputs: int, outputs: int, *, generator: Generator) -> nn.Linear:
     """A linear layer with Xavier-uniform weights from `generator`, its bias 0 to begin with."""
-    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, inputs, outputs))
+    layer = bare_linear(inputs, outputs)
     with torch.no_grad():
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         layer.bias.zero_()
+    return layer
+
+
+def bare_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer whose numbers are yet to be drawn; nothing is taken from torch's global generator.
+
+    `nn.utils.skip_init` would do, but imports SymPy: a second of CPU whenever a bundle is opened.
+    """
+    layer = nn.Linear(inputs, outputs, device="meta")
+    layer.weight = nn.Parameter(torch.empty(outputs, inputs, device="cpu"))
+    layer.bias = nn.Parameter(torch.empty(outputs, device="cpu"))
     return layer
 
 

@@ -1,6 +1,6 @@
 """The self-attention block of SASRec, in the three ways of placing its norms."""
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from penchant.nn.attention import Packing, cached_attention, causal_attention, last_attention
 from penchant.nn.dropout import Dropout
+from penchant.nn.mlp import bare_linear
 from penchant.nn.user_state import Extension
 
 Norm = Literal["sasrec", "pre", "post"]
@@ -84,7 +85,7 @@ class Block(nn.Module):
 
 def linear(inputs: int, outputs: int, generator: Generator) -> nn.Linear:
     """A linear layer with Xavier normal weights and zero biases."""
-    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, inputs, outputs))
+    layer = bare_linear(inputs, outputs)
     nn.init.xavier_normal_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -53,6 +53,9 @@ class NoHistory(nn.Module):
         activation: of the network.
         batch_norm: whether its inputs are normalised.
         dropout: in the network.
+        negatives: items drawn beside each positive; None: 4, or 0 where the log holds labels of its own.
+        alpha: they are drawn with probability proportional to training count ** alpha. Behind retrievers,
+            whose candidates are popular, negatives of alpha 1 are more like what the ranker will be asked.
         seed: the initial weights depend on this and on nothing else.
 
     Shapes: B requests, C candidates.
@@ -60,13 +63,16 @@ class NoHistory(nn.Module):
     Source: Guo et al. 2017 (DeepFM); Rendle 2010 (FM), lemma 3.1.
     """
 
+    history = 0  # events read
+    fitted = False
     defaults = Defaults(learning_rate=1e-3, batch_size=512, epochs=20, patience=2, metric="gauc")
 
     def __init__(
         self, features: Features, *, width: int = 32, head: Sequence[int] = (200, 80),
         categories: Sequence[str] = (), numbers: Sequence[str] = (), user_id: bool = False,
         people: Sequence[str] = (), context: Sequence[str] = (), linear: bool = True, crosses: bool = True,
-        activation: Activation = "dice", batch_norm: bool = True, dropout: float = 0.0, seed: int = 0,
+        activation: Activation = "dice", batch_norm: bool = True, dropout: float = 0.0,
+        negatives: int | None = None, alpha: float = 0.0, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         check_sizes(width=width, head=head)
@@ -79,6 +85,7 @@ class NoHistory(nn.Module):
         self.user_id, self.people, self.context = user_id, tuple(people), tuple(context)
         self.linear, self.crosses = linear, crosses
         self.activation, self.batch_norm, self.dropout, self.seed = activation, batch_norm, dropout, seed
+        self.negatives, self.alpha = negatives, alpha
         self.couples_rows = bool(head) and (batch_norm or activation == "dice")  # in training
         generator = Generator().manual_seed(seed)
 
@@ -137,7 +144,8 @@ class NoHistory(nn.Module):
 
     def source(self, split: Split, *, batch_size: int, seed: int) -> Source:
         """Targets with their labels, and sampled negatives where the log has no labels."""
-        return Source(Pointwise(split, history=1), batch_size=batch_size, seed=seed)
+        examples = Pointwise(split, history=1, negatives=self.negatives, alpha=self.alpha)
+        return Source(examples, batch_size=batch_size, seed=seed)
 
     def loss(self, batch: Batch) -> Loss:
         """Binary cross-entropy of targets and negatives."""

@@ -69,7 +69,7 @@ class DIN(nn.Module):
         dropout: in the head.
         negatives: items drawn beside each positive; None: 4, or 0 where the log holds labels of its own.
         alpha: they are drawn with probability proportional to training count ** alpha. Behind retrievers,
-            whose candidates are popular, 1 ranks far better than 0.
+            whose candidates are popular, negatives of alpha 1 are more like what the ranker will be asked.
         seed: the initial weights depend on this and on nothing else.
 
     Shapes: B requests, T events in all, C candidates.
@@ -77,6 +77,7 @@ class DIN(nn.Module):
     Source: Zhou et al. 2018 (1706.06978). What paper and code disagree on is an argument above.
     """
 
+    fitted = False
     defaults = Defaults(learning_rate=1e-3, batch_size=512, epochs=20, patience=2, metric="gauc")
 
     def __init__(

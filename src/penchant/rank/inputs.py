@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from penchant.data.attributes import Attributes
 from penchant.data.batch import Histories, Requests
-from penchant.data.interactions import Column, Features
+from penchant.data.interactions import Column, Features, check_numbering
 from penchant.data.split import Split
 from penchant.errors import ArgumentError, nearest
 from penchant.nn.embedding import CategoryTable, ItemTable
@@ -46,8 +46,8 @@ class Number(nn.Module):
             nn.init.normal_(self.weight, std=std, generator=generator)
 
     def prepare(self, values: Tensor) -> None:
-        """Take mean and deviation of training values [n]; a constant is left at scale 1."""
-        values = values[~values.isnan()].double()
+        """Take mean and deviation of training values [n] that are finite; a constant is left at scale 1."""
+        values = values[values.isfinite()].double()
         if len(values):
             self.mean.copy_(values.mean())
             deviation = values.std(correction=0)
@@ -151,6 +151,7 @@ class ItemFields(nn.Module):
         std: float = STD, generator: Generator,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.features = features
         if (categories or numbers) and features.catalogue is None:
             raise ArgumentError(
                 "categories" if categories else "numbers", [*categories, *numbers],
@@ -166,6 +167,7 @@ class ItemFields(nn.Module):
 
     def prepare(self, split: Split) -> None:
         """Remember the items of training rows, and scale numbers on those rows."""
+        check_numbering(self, split.log, argument="split.log")
         self.table.prepare(split)
         items = split.log.item.index_select(0, split.train.rows)
         for attribute in self.attributes:
@@ -201,6 +203,7 @@ class UserFields(nn.Module):
         context: Sequence[str] = (), std: float = STD, generator: Generator,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.features, self.user_id, self.people = features, user_id, tuple(people)
         if people and features.people is None:
             raise ArgumentError("people", people, expected="none, or features of a log with user attributes")
         self.width, self.context = width, tuple(context)
@@ -220,6 +223,7 @@ class UserFields(nn.Module):
     def prepare(self, split: Split) -> None:
         """Remember the users and categories of training rows, and scale numbers on those rows."""
         rows, log = split.train.rows, split.log
+        check_numbering(self, log, argument="split.log")
         if self.ids is not None:
             self.ids.known.copy_(split.seen_users)
         users = log.user_of(rows) if self.attributes else rows

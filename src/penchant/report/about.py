@@ -108,9 +108,14 @@ def _notes(profile: DataProfile) -> list[str]:
         notes.append(f"{count(profile.repeats, 'event')} return to an item that the user had before.")
     else:
         notes.append("Nobody has an item twice.")
-    if profile.unknown_items or profile.unknown_users:
+    if profile.items_without_event or profile.users_without_event:
         notes.append(
-            f"The attribute tables hold {count(profile.unknown_items, 'item')} and "
-            f"{count(profile.unknown_users, 'user')} without any event."
+            f"The attribute tables hold {count(profile.items_without_event, 'item')} and "
+            f"{count(profile.users_without_event, 'user')} without any event."
+        )
+    if profile.items_without_attributes or profile.users_without_attributes:
+        notes.append(
+            f"Of {count(profile.items_without_attributes, 'item')} and "
+            f"{count(profile.users_without_attributes, 'user')} with events no attribute is known."
         )
     return notes

@@ -10,6 +10,7 @@ from typing import Any
 
 import altair as alt  # noqa: TID253 - an extra; `page.py` imports this file when a page is drawn, not before
 
+from penchant.evaluation.compare import too_few
 from penchant.evaluation.result import Estimate, Result, Slice, SystemResult
 from penchant.report.words import label, outcome
 
@@ -54,16 +55,19 @@ def forest(result: Result, metrics: Sequence[str], *, what: str) -> Spec | None:
     )
     height = len({row["metric"] for row in rows}) * (_STEP * len(others) + _GAP)
     layers = [zero, whole, hollow, *([full.encode(x="value:Q", shape=shape)] if clear else [])]
-    return _spec(alt.layer(*layers), height, [s.name for s in others])
+    return _spec(alt.layer(*layers), height, [s.name for s in others], rows=[row["metric"] for row in rows])
 
 
 def slices(systems: Sequence[SystemResult], by: str, metric: str) -> Spec | None:
-    """A metric in parts of the queries, a row a part, a point a system."""
+    """A metric in parts of the queries, a row a part, a point a system; parts of very few are left out."""
     rows: list[Row] = [
         {"slice": _slice(part), "system": s.name, "n": part.n, **_numbers(e)}
         for s in systems
         for part in s.slices
-        if part.by == by and (e := part.metrics.get(metric)) is not None and math.isfinite(e.value)
+        if part.by == by
+        and not too_few(part.n)
+        and (e := part.metrics.get(metric)) is not None
+        and math.isfinite(e.value)
     ]
     if not rows:
         return None
@@ -82,7 +86,7 @@ def slices(systems: Sequence[SystemResult], by: str, metric: str) -> Spec | None
     sure = [row for row in rows if row["low"] is not None]
     rule = base.properties(data=alt.Data(values=sure)).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     height = len(parts) * (_STEP * len({row["system"] for row in rows}) + _GAP)
-    return _spec(alt.layer(*([rule] if sure else []), point), height, names)
+    return _spec(alt.layer(*([rule] if sure else []), point), height, names, rows=parts)
 
 
 def _slice(part: Slice) -> str:
@@ -172,11 +176,17 @@ _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down
 _INK, _PAPER = "var(--faint)", "var(--paper)"
 
 
-def _spec(chart: Any, height: int, legend: Sequence[str]) -> Spec:
-    """The specification, without Altair's theme (the page has its own), with the letters of its legend."""
+def _spec(chart: Any, height: int, legend: Sequence[str], *, rows: Sequence[str] = ("100 %",)) -> Spec:
+    """The specification, without Altair's theme (the page has its own).
+
+    It comes with the letters of the longest name in its legend and on its vertical axis: a legend begins
+    right of that axis, and the page breaks it into as many columns as there is room for.
+    """
     spec: Spec = chart.properties(height=height).to_dict()
     spec.pop("config", None)
-    return spec | {"usermeta": {"letters": max(map(len, legend), default=0)}}
+    lines = [line for row in rows for line in row.split("\n")]
+    letters = {"letters": max(map(len, legend), default=0), "names": max(map(len, lines), default=0)}
+    return spec | {"usermeta": letters}
 
 
 def _series(

@@ -1,10 +1,12 @@
 """The part of the page that one `Result` fills: how good, how sure, for whom, and under which conditions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
+from penchant.evaluation.compare import MIN_USERS, too_few
+from penchant.evaluation.lines import UNCLEAR, copies
+from penchant.evaluation.result import Estimate, Result, Setting, Slice
 from penchant.report import plots
 from penchant.report.figures import Figures
 from penchant.report.markup import Markup, details, facts, framed, join, table, tag
@@ -13,11 +15,13 @@ from penchant.report.words import (
     Kind,
     Outcome,
     count,
+    decimals_of,
     figure,
     headline_metric,
     in_a_hundred,
     interval,
     label,
+    listing,
     metric,
     named,
     order,
@@ -29,7 +33,7 @@ from penchant.report.words import (
 _MARKS: dict[Outcome, tuple[str, str]] = {
     "better": ("▲", "{first} is clearly better"),
     "worse": ("▼", "{first} is clearly worse"),
-    "unclear": ("≈", "cannot be told from chance"),
+    "unclear": ("≈", UNCLEAR),
     "different": ("◆", "clearly different"),
     "unknown": ("", "not to be judged"),
 }
@@ -48,6 +52,7 @@ def sections(result: Result, figures: Figures) -> list[tuple[str, Markup]]:
         ("Beyond accuracy", _quality(result, "beyond", figures)),
         ("For whom it works", _slices(result, figures)),
         ("Where candidates get lost", _stages(result, figures)),
+        ("Ranker: probabilities", _ranker(result, figures)),
         ("Whether its probabilities can be believed", _reliability(result, figures)),
         ("How it was asked", _setting(result)),
     ]
@@ -58,7 +63,8 @@ def sections(result: Result, figures: Figures) -> list[tuple[str, Markup]]:
 
 
 def _quality(result: Result, kind: Kind, figures: Figures) -> Markup:
-    names = order(n for s in result.systems for n in s.metrics if metric(n).kind == kind)
+    same = copies([{n: e.value for n, e in s.metrics.items()} for s in result.systems])
+    names = order(n for s in result.systems for n in s.metrics if metric(n).kind == kind and n not in same)
     if not names:
         return Markup()
     cutoffs = sorted({c for n in names if (c := named(n).cutoff) is not None})
@@ -72,7 +78,24 @@ def _quality(result: Result, kind: Kind, figures: Figures) -> Markup:
     ]
     plain = in_a_hundred(result) if kind == "ranking" else None
     return join(
-        [tag("p", plain) if plain else "", _switch(cutoffs, chosen), *panels, _legend(result, names, kind)]
+        [
+            tag("p", plain) if plain else "",
+            _switch(cutoffs, chosen),
+            *panels,
+            _same(same) if kind == "ranking" else "",
+            _legend(result, names, kind),
+        ]
+    )
+
+
+def _same(copies: Mapping[str, str]) -> Markup:
+    """Which metrics are not shown, as others say the same here."""
+    pairs = dict.fromkeys((metric(name).label, metric(twin).label) for name, twin in copies.items())
+    words = [f"{name} (same as {twin})" for name, twin in pairs]
+    return (
+        tag("p", f"Not shown, for they say the same here: {listing(words)}.", class_="note")
+        if words
+        else Markup()
     )
 
 
@@ -103,14 +126,14 @@ def _panel(
     first = result.systems[0].name
     title = {"ranking": "Ranking", "single": "Single items", "beyond": "Beyond accuracy"}[kind]
     caption = title if at is None else f"{title}, lists of {at}"
-    parts = [_metric_table(result, names, caption, lines=kind == "beyond")]
+    parts = [_metric_table(result, names, caption)]
     if kind != "beyond":
         drawn = [n for n in names if metric(n).better != "neither"]
         spec = plots.forest(result, drawn, what=f"difference: {first} minus the other")
         if spec is not None:
             right = "is better" if kind == "ranking" else "has the higher figure"
             says = f"{first} minus the other. Right of 0 {first} {right}"
-            says += "." if result.verdict is not None else "; a hollow point's interval holds 0."
+            says += "." if result.verdict is not None else f"; a hollow point {UNCLEAR}."
             title = "Differences with their intervals" + ("" if at is None else f", lists of {at}")
             parts.append(
                 figures.add(spec, title=title, says=says, numbers=_difference_table(result, drawn, title))
@@ -118,31 +141,28 @@ def _panel(
     return tag("div", *parts, class_="panel", data_at=at, data_shown="yes" if shown else "no")
 
 
-def _metric_table(result: Result, names: Sequence[str], caption: str, *, lines: bool) -> Markup:
+def _metric_table(result: Result, names: Sequence[str], caption: str) -> Markup:
     systems = result.systems
     head = tag("tr", tag("th", "Metric", scope="col"), *(tag("th", s.name, scope="col") for s in systems))
     rows: list[Markup] = []
     for name in names:
-        decimals = places(s.metrics[name] for s in systems if name in s.metrics)
-        apart = _places_apart(systems, name, decimals)
-        cells = [_cell(result, i, name, decimals, apart) for i in range(len(systems))]
-        said = [tag("small", metric(name).line)] if lines and metric(name).line else []
-        rows.append(tag("tr", tag("th", metric(name).label, *said, scope="row"), *cells))
+        cells = [_cell(result, i, name, decimals_of(result, name)) for i in range(len(systems))]
+        rows.append(tag("tr", tag("th", metric(name).label, scope="row"), *cells))
     whole = tag(
         "table",
         tag("caption", caption),
         tag("thead", head),
         tag("tbody", *rows),
-        class_="metrics described" if lines else "metrics",
+        class_="metrics",
     )
     return framed(whole, caption)
 
 
-def _cell(result: Result, i: int, name: str, decimals: int, apart: int) -> Markup:
+def _cell(result: Result, i: int, name: str, decimals: int) -> Markup:
     system = result.systems[i]
     estimate = system.metrics.get(name)
     if estimate is None:
-        return tag("td", NOTHING)
+        return tag("td", NOTHING, data_of=system.name)
     parts = [
         _number(estimate, "value", "metrics", i, name, decimals),
         _interval(estimate, "metrics", i, name, decimals),
@@ -150,21 +170,14 @@ def _cell(result: Result, i: int, name: str, decimals: int, apart: int) -> Marku
     if (difference := system.difference.get(name)) is not None:
         kind = outcome(result, name, difference)
         mark, meaning = _mark(kind, result.systems[0].name)
+        value = _number(difference, "value", "difference", i, name, decimals)
         told = [
-            tag("span", mark, aria_hidden="true"),
-            " ",
-            _number(difference, "value", "difference", i, name, apart),
-            _interval(difference, "difference", i, name, apart),
+            tag("span", tag("span", mark, aria_hidden="true"), " ", value, class_="whole"),
+            _interval(difference, "difference", i, name, decimals),
             tag("span", f", {meaning}", class_="unseen"),
         ]
         parts.append(tag("span", *told, class_=f"difference {kind}"))
-    return tag("td", *parts)
-
-
-def _places_apart(systems: Sequence[SystemResult], name: str, otherwise: int) -> int:
-    """Decimals of differences; as many as of what they are differences of, where no intervals say better."""
-    found = [d for s in systems if (d := s.difference.get(name)) is not None]
-    return places(found) if any(interval(d) for d in found) else otherwise
+    return tag("td", tag("div", *parts), data_of=system.name)
 
 
 def _mark(kind: Outcome, first: str) -> tuple[str, str]:
@@ -201,7 +214,7 @@ def _interval(e: Estimate, group: _Group, i: int, name: str, decimals: int) -> M
 def _difference_table(result: Result, names: Sequence[str], caption: str) -> Markup:
     rows: list[list[object]] = []
     for name in names:
-        decimals = _places_apart(result.systems, name, 4)
+        decimals = decimals_of(result, name)
         for s in result.systems[1:]:
             if (d := s.difference.get(name)) is not None:
                 value = figure(d.value, decimals, signed=True)
@@ -221,9 +234,7 @@ def _legend(result: Result, names: Sequence[str], kind: Kind) -> Markup:
         first = result.systems[0].name
         marks = [" ".join(_mark(known, first)) for known in _MARKS if known in kinds]
         said.append(tag("p", f"Second line: {first} minus that system. {'; '.join(marks)}.", class_="note"))
-    if kind == "beyond":
-        return join(said)
-    if any(interval(m) for s in result.systems for m in s.metrics.values()):
+    if kind != "beyond" and any(interval(m) for s in result.systems for m in s.metrics.values()):
         drawn = sum(n in s.difference for s in result.systems for n in names)
         chance = (1 - setting.level) * drawn
         text = (
@@ -256,8 +267,13 @@ def _slices(result: Result, figures: Figures) -> Markup:
     for by in kinds:
         title = _SLICES.get(by, f"By {by}")
         says = f"{label(name)} with its interval; a wide one stands on few queries."
+        if few := list(dict.fromkeys(p.name for s in result.systems for p in s.slices if few_of(p, by))):
+            says += f" Not drawn, as under {MIN_USERS} queries tell nothing: {listing(few)}."
         spec = plots.slices(result.systems, by, name)
-        shown.append(figures.add(spec, title=title, says=says, numbers=_slice_table(result, by, title)))
+        numbers = _slice_table(result, by, title)
+        if spec is None:
+            numbers = tag("div", numbers, tag("p", says, class_="note"), class_="across")
+        shown.append(figures.add(spec, title=title, says=says, numbers=numbers))
     return tag("div", *shown, class_="pair" if len(shown) > 1 else None)
 
 
@@ -265,21 +281,31 @@ def _slice_table(result: Result, by: str, caption: str) -> Markup:
     name = headline_metric(result) or ""
     parts = {(s.name, part.name): part for s in result.systems for part in s.slices if part.by == by}
     names = order(n for part in parts.values() for n in part.metrics if named(n).cutoff == named(name).cutoff)
-    names = [n for n in names if metric(n).kind != "beyond"]
+    same = copies([{n: e.value for n, e in s.metrics.items()} for s in result.systems])
+    names = [n for n in names if metric(n).kind != "beyond" and n not in same]
     digits = {n: places(p.metrics[n] for p in parts.values() if n in p.metrics) for n in names}
     rows = [
-        [part.name, system, f"{part.n:,}", *(_estimate(part.metrics.get(n), digits[n]) for n in names)]
+        [
+            part.name,
+            system,
+            f"{part.n:,}",
+            *(_estimate(part.metrics.get(n), digits[n], few=few_of(part, by)) for n in names),
+        ]
         for (system, _), part in sorted(parts.items(), key=lambda found: list(parts).index(found[0]))
     ]
     return table(["Part", "System", "Queries", *map(label, names)], rows, caption=caption)
 
 
-def _estimate(estimate: Estimate | None, decimals: int) -> Markup:
+def few_of(part: Slice, by: str) -> bool:
+    """Whether a part is one `by` that, but of so few queries that its figures tell nothing."""
+    return part.by == by and too_few(part.n)
+
+
+def _estimate(estimate: Estimate | None, decimals: int, *, few: bool) -> Markup:
     if estimate is None:
         return tag("td", NOTHING)
-    return tag(
-        "td", figure(estimate.value, decimals), tag("span", interval(estimate, decimals), class_="interval")
-    )
+    words = [figure(estimate.value, decimals), tag("span", interval(estimate, decimals), class_="interval")]
+    return tag("td", *words, class_="few" if few else None)
 
 
 # -- stages and probabilities ----------------------------------------------------------------------------
@@ -289,13 +315,15 @@ def _stages(result: Result, figures: Figures) -> Markup:
     shown: list[Markup] = []
     for system in result.systems:
         rows = [
-            (stage.replace(":", ": "), label(name), value)
+            ("final list" if stage == "list" else stage.replace(":", ": "), label(name), value)
             for stage, recall in system.stages.items()
             for name, value in recall.items()
         ]
         if rows:
             title = f"Stages of {system.name}"
             says = "The share of right items that a stage still holds: what one has lost, none brings back."
+            if len({named(name).cutoff for _, name, _ in rows}) > 1:
+                says += " The last row is of fewer items (the number behind @), which alone lowers its share."
             numbers = table(
                 ["Stage", "Measured as", "Recall"], [[s, n, figure(v, 4)] for s, n, v in rows], caption=title
             )
@@ -303,7 +331,22 @@ def _stages(result: Result, figures: Figures) -> Markup:
     return join(shown)
 
 
+def _ranker(result: Result, figures: Figures) -> Markup:
+    """How well the ranker tells single items apart, and the rankers held against it."""
+    ranker = result.ranker
+    if ranker is None:
+        return Markup()
+    asked = f"{count(len(ranker.users), 'query')} of {count(ranker.n_users, 'user')}"
+    text = f"The rankers alone, on {asked}: each chosen item beside {ranker.setting.negatives} drawn ones."
+    text += " One that was trained beside fewer promises too much throughout, beside more too little."
+    if not ranker.setting.negatives:
+        text = f"The rankers alone, on the log's own outcomes: {asked}."
+    shown = tag("div", _quality(ranker, "single", figures), data_ranker="yes")
+    return join([tag("p", text), shown])
+
+
 def _reliability(result: Result, figures: Figures) -> Markup:
+    result = result.ranker or result
     systems = [s for s in result.systems if s.reliability]
     if not systems:
         return Markup()
@@ -361,7 +404,7 @@ def _conditions(result: Result, setting: Setting) -> list[tuple[str, object]]:
         rows.append(
             ("Negatives", f"{setting.negatives} drawn beside each positive, for scores of single items")
         )
-    rows += [("Left out", f"{n:,} {reason}") for reason, n in result.left_out.items()]
+    rows += [("Left out", words) for words in result.omitted]
     rows += [("Intervals", level), ("Seed", setting.seed)]
     took = [
         f"{s.name} {s.seconds:.2f} s ({len(result.users) / s.seconds:,.0f} queries a second)"

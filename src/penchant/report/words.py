@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
+from penchant.evaluation.lines import UNCLEAR
 from penchant.evaluation.result import Estimate, Result, SystemResult
 
 Kind = Literal["ranking", "single", "beyond"]
@@ -76,8 +77,11 @@ _METRICS = {
     "category_coverage": Metric(
         "Category coverage", "the share of categories shown, of those it had room for.", "beyond", "neither"
     ),
-    "diversity": Metric(
-        "Diversity", "how little two items of a list have in common; 0 is all alike.", "beyond", "neither"
+    "intra_list_diversity": Metric(
+        "Intra-list diversity",
+        "how little two items of a list have in common; 0 is all alike.",
+        "beyond",
+        "neither",
     ),
     "novelty": Metric(
         "Novelty",
@@ -148,6 +152,16 @@ def places_of(values: Iterable[float]) -> int:
     """Decimals for bare numbers that stand side by side: four digits of the largest."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     return min(5, max(0, 3 - math.floor(math.log10(max(sizes, default=1)))))
+
+
+def decimals_of(result: Result, name: str) -> int:
+    """Decimals of a metric and of its differences; metrics of lists share theirs, so do those of items."""
+    names, kind = {name}, metric(name).kind
+    if kind != "beyond":
+        names |= {n for s in result.systems for n in s.metrics if metric(n).kind == kind}
+    found = [s.metrics[n] for s in result.systems for n in names if n in s.metrics]
+    apart = [d for s in result.systems for n in names if (d := s.difference.get(n)) and interval(d)]
+    return max(places(found), places(apart)) if apart else places(found)
 
 
 def figure(value: float, decimals: int = 3, *, signed: bool = False) -> str:
@@ -228,7 +242,7 @@ def headline_metric(result: Result) -> str | None:
 
 
 def headline(result: Result) -> list[str]:
-    """The verdict, a sentence each, the first one first; computed from the paired differences alone."""
+    """The verdict, a sentence each, a defeat first; computed from the paired differences alone."""
     name = headline_metric(result)
     first, *others = result.systems
     if name is None:
@@ -240,26 +254,26 @@ def headline(result: Result) -> list[str]:
     by: dict[str, list[str]] = {}
     for other in others:
         difference = other.difference.get(name)
-        by.setdefault(outcome(result, name, difference), []).append(_against(other.name, difference))
+        said_of = _against(other.name, difference, decimals_of(result, name))
+        by.setdefault(outcome(result, name, difference), []).append(said_of)
     on = f"on {label(name)}"
     said: list[str] = []
-    for kind, verb in (("better", "beats"), ("worse", "is behind"), ("different", "differs from")):
+    for kind, verb in (("worse", "is behind"), ("better", "beats"), ("different", "differs from")):
         if kind in by:
             said.append(f"{first.name} {verb} {listing(by[kind])} {on}.")
     if unclear := by.get("unclear"):
         apart = "The difference" if len(unclear) == 1 else "Differences"
         users = count(result.n_users, "user")
-        said.append(f"{apart} to {listing(unclear)} {on} cannot be told from chance with {users}.")
+        said.append(f"{apart} to {listing(unclear)} {on} {UNCLEAR} with {users}.")
     if "unknown" in by:
         said.append(_seen(name, result.systems, result.n_users))
         said.append("Without intervals, chance is not ruled out.")
     return said
 
 
-def _against(name: str, difference: Estimate | None) -> str:
+def _against(name: str, difference: Estimate | None, decimals: int) -> str:
     if difference is None or not math.isfinite(difference.low):
         return name
-    decimals = places([difference])
     value = figure(difference.value, decimals, signed=True)
     return f"{name} ({value} {interval(difference, decimals, signed=True)})"
 

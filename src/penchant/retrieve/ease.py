@@ -39,6 +39,7 @@ class EASE(nn.Module):
         U is solved instead of V x V, and F' [V, U] is kept instead of B [V, V].
     """
 
+    fitted = False
     weight: Tensor
     known: Tensor
 
@@ -71,6 +72,7 @@ class EASE(nn.Module):
         solve = self._factor if self._factored else self._weights
         self.weight.copy_(solve(users, items))
         self.provenance = counted_rows(split, rows)
+        self.fitted = True
 
     def _weights(self, users: Tensor, items: Tensor) -> Tensor:
         """B [V, V]."""

@@ -25,6 +25,8 @@ class Popularity(nn.Module):
     Raises: ArgumentError if the half-life is not above 0, or is given for a log without times.
     """
 
+    history = 0  # events read
+    fitted = False
     weight: Tensor
 
     def __init__(self, features: Features, *, half_life_days: float | None = None) -> None:
@@ -50,6 +52,7 @@ class Popularity(nn.Module):
         counted = torch.bincount(log.item.index_select(0, rows), decay, minlength=len(self.weight))
         self.weight.copy_(counted)
         self.provenance = counted_rows(split, rows)
+        self.fitted = True
 
     def encode(self, requests: Requests) -> Interests:
         """The same interest for everybody, [B, 1, 1]."""

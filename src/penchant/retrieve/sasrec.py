@@ -28,6 +28,7 @@ Objective = Literal["auto", "softmax", "sampled", "bce"]
 FinalNorm = Literal["layer", "l2", "none"]
 _UNKNOWN_SHARE = 0.01  # of training inputs that are shown as the unknown item, so that its vector is learned
 _SAMPLED_NEGATIVES = 512
+_DENSE_CELLS = 1 << 20  # of a table whose whole gradient costs less than sorting out which rows were touched
 _BLOCK = 1024  # users encoded at once
 
 
@@ -66,10 +67,15 @@ class SASRec(nn.Module):
     Shapes: B users, T events in all, D width, L history, V items.
     Raises: ArgumentError for sizes below 1, heads that do not divide the width, or columns that the log
         lacks.
-    Source: Kang and McAuley 2018; the block and its initialisation are those of generative-recommenders (Zhai
-        et al. 2024), with biases at zero. Cold and unknown vectors are ours.
+    Source: Kang and McAuley 2018: the block, affine norms, the closing norm. From generative-recommenders
+        (Zhai et al. 2024): positions counted from the oldest event kept, a projection behind the heads,
+        Xavier normal matrices. Ours: positions of standard deviation 0.02 (there sqrt(1 / D)), Xavier scales
+        of query, key and value each its own, biases at zero, no dropout of attention weights, by default
+        inner products under an exact softmax (there cosines, sampled); cold and unknown vectors. Decision
+        record 12 says why.
     """
 
+    fitted = False
     defaults = Defaults(learning_rate=1e-3, batch_size=32, epochs=60, patience=5, metric="ndcg@10")
 
     def __init__(
@@ -102,7 +108,9 @@ class SASRec(nn.Module):
         self._learns = ("softmax" if few else "sampled") if objective == "auto" else objective
 
         g = Generator().manual_seed(seed)
-        self.item = ItemTable(features.items, width, std=0.02, generator=g, sparse=self._learns != "softmax")
+        large = features.items * width > _DENSE_CELLS
+        sparse = large and self._learns != "softmax"  # the softmax over all items touches every row
+        self.item = ItemTable(features.items, width, std=0.02, generator=g, sparse=sparse)
         self.position = nn.Parameter(torch.empty(history, width).normal_(0.0, 0.02, generator=g))
         self.labels = nn.ModuleList(
             CategoryTable(*features.item_categories(name), width, std=0.02, generator=g)

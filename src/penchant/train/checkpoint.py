@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from penchant.data.atomic import atomic_file
 from penchant.data.interactions import Features
 from penchant.errors import ArgumentError, StoreError, TrustError, nearest
+from penchant.protocols import is_fitted
 
 Description = dict[str, Any]
 
@@ -186,20 +187,29 @@ def _resolved(path: str, trust: Sequence[str]) -> type[nn.Module]:
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Writes parameters, persistent buffers and arrays among the arguments as one safetensors file.
 
+    It notes where the model was not fitted.
+
     Raises: StoreError if it cannot be written; what stood there before stays, whole.
     """
     arrays: dict[str, Tensor] = {}
     with suppress(ArgumentError):  # a model that cannot be described has weights all the same
         _described(model, "", arrays)
-    save_tensors({**weights_of(model), **{_PREFIX + name: array for name, array in arrays.items()}}, path)
+    named = {**weights_of(model), **{_PREFIX + name: array for name, array in arrays.items()}}
+    save_tensors(named, path, note=None if is_fitted(model) else {"fitted": "no"})
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Fills parameters and buffers from what `save_weights` wrote; checks all before it fills the first.
 
+    The model is then fitted if the one that was saved was.
+
     Raises: StoreError that names the first tensor that is missing, left over, of another shape or type.
     """
     put_weights(model, {k: t for k, t in _read(Path(path)).items() if not k.startswith(_PREFIX)}, str(path))
+    with safe_open(Path(path), framework="pt") as file:
+        fitted = (file.metadata() or {}).get("fitted") != "no"
+    if hasattr(model, "fitted"):
+        model.fitted = fitted  # type: ignore[assignment]
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -239,7 +249,9 @@ def put_weights(model: nn.Module, tensors: Mapping[str, Tensor], origin: str) ->
             tensor.copy_(tensors[name])
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: str | Path, *, note: dict[str, str] | None = None
+) -> None:
     """Writes a safetensors file, whole or not at all; tensors may share memory and lie on any device."""
     ready: dict[str, Tensor] = {}
     storages: set[int] = set()
@@ -253,7 +265,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
     with atomic_file(path) as made:
         mode = made.stat().st_mode
         try:
-            save_file(ready, made)  # makes a file of its own, for the owner alone
+            save_file(ready, made, note)  # makes a file of its own, for the owner alone
             made.chmod(mode)
         except SafetensorError as error:
             raise StoreError(

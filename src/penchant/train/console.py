@@ -54,7 +54,8 @@ class Screen:
     Args:
         steps: batches an epoch.
         epochs: at most.
-        progress: whether to draw; else, and without a terminal, lines go to the log "penchant.train".
+        progress: whether to draw; else, and without a terminal, lines go to the log "penchant.train". Where
+            nothing was set up to show that log, they are printed nevertheless, unless this is False.
         console: where to draw; None: standard error.
     """
 
@@ -62,6 +63,7 @@ class Screen:
         console = console or Console(stderr=True)
         self.steps, self.epochs = steps, epochs
         self._draws = progress and console.is_terminal
+        self._prints = self._draws or (progress and not log.hasHandlers())
         self._console = console
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -97,7 +99,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        if self._draws:
+        if self._prints:
             self._console.print(Text(line), soft_wrap=True)
         else:
             log.info(line)
@@ -123,7 +125,7 @@ class Screen:
             self._told = now
             where = f"epoch {epoch}/{self.epochs}, batch {consumed:,} of {self.steps:,}"
             when = f"epoch done in {clock(left)}, all in {clock(most)} at most"
-            log.info("%s: loss %.4f, %s examples/s, %s", where, loss, f"{speed:,.0f}", when)
+            self.say(f"{where}: loss {loss:.4f}, {speed:,.0f} examples/s, {when}")
 
     def validating(self) -> None:
         """The epoch's batches are done."""

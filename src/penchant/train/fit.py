@@ -1,9 +1,10 @@
 """`fit`: from a model and a split to a trained model."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +13,8 @@ from torch import nn
 
 from penchant.data.loader import Source
 from penchant.data.split import Part, Queries, Split
-from penchant.errors import ArgumentError, TrainingError
-from penchant.protocols import Callback, Defaults, Prepares, Solvable, Trainable, Weigher
+from penchant.errors import ArgumentError, StoreError, TrainingError
+from penchant.protocols import Callback, Defaults, Prepares, Solvable, Trainable, Weigher, mark_fitted
 from penchant.train.checkpoint import describe
 from penchant.train.console import Screen, fit_line, log, model_line
 from penchant.train.loop import Checkpoint, Loop, Plan, Precision
@@ -71,17 +72,18 @@ def fit(
         callbacks: told after every epoch (from 1).
         device: "auto", "cpu", "cuda", "cuda:1", "mps". Under `torchrun` every process takes its own.
         precision: "bf16-mixed" computes in bfloat16 where that is safe; weights stay float32.
-        progress: whether to draw a bar (on a terminal); else there are lines in the log "penchant.train".
+        progress: whether to draw a bar (on a terminal); else there are lines in the log "penchant.train", and
+            on standard error where no handler shows that log. False: in the log alone.
 
     Raises:
         ArgumentError: an argument cannot be used. A metric that a split's part does not give is told before
             the first step.
-        TrainingError: a loss, gradient or parameter is not finite: the error names the first. The checkpoint
-            keeps the last good state.
+        TrainingError: a loss, gradient, parameter or the metric that counts is no number: the error names the
+            first. The checkpoint keeps the last good state.
         StoreError: the checkpoint belongs to another run (the error says in what), or cannot be written.
         KeyboardInterrupt: after Ctrl-C, once the step is done and the checkpoint written.
     """
-    rows = split if isinstance(split, Split) else getattr(split.examples, "split", None)
+    rows = _rows_of(split)
     if isinstance(model, Solvable):
         return _solved(model, rows)
     if not isinstance(model, Trainable):
@@ -92,21 +94,19 @@ def fit(
         "learning_rate": learning_rate, "weight_decay": weight_decay, "epochs": epochs,
         "batch_size": batch_size, "patience": patience, "metric": metric, "clip": clip,
     }  # fmt: skip
-    preferred: dict[str, Any] = asdict(getattr(model, "defaults", Defaults()))
+    preferred = preferences(model)
     if isinstance(split, Source):
         if batch_size is not None:
             raise ArgumentError("batch_size", batch_size, expected="None with a Source, which has its own")
         preferred["batch_size"] = split.batch_size
-    chosen: dict[str, Any] = preferred | {name: value for name, value in given.items() if value is not None}
-    plan = _checked(Plan(**chosen, seed=seed, precision=precision))
+    plan = planned(preferred, given | {"seed": seed, "precision": precision})
     if isinstance(model, Prepares) and rows is not None:
         model.prepare(rows)
     source = (
         split if isinstance(split, Source) else model.source(split, batch_size=plan.batch_size, seed=seed)
     )
     validation = _validation(split, valid, metric, preferred["metric"])
-    if isinstance(checkpoint, str | Path):
-        checkpoint = Checkpoint(checkpoint)
+    checkpoint = _kept_in(checkpoint)
     args = _arguments(model)
     settings: dict[str, Any] = {
         "model": {"class": _name(model), "args": args},
@@ -114,7 +114,7 @@ def fit(
         "data": fingerprint(source, rows),
         "validation": validation is not None,
     }
-    with _surroundings(device, precision, model) as fabric:
+    with _surroundings(device, precision, model) as fabric, mark_fitted(model):
         source.shard(fabric.global_rank, fabric.world_size)
         settings["processes"] = fabric.world_size
         run = Run(model, RowwiseAdamW(groups(model, plan.weight_decay), lr=plan.learning_rate))
@@ -142,6 +142,30 @@ def fit(
     return model.eval()
 
 
+def _rows_of(split: Split | Source) -> Split | None:
+    """The split behind what is learned from, if any."""
+    if not isinstance(split, Split | Source):
+        raise ArgumentError(
+            "split", split, expected="a Split or a Source",
+            fix="split the log first, as with split_by_time(log) or split_leave_last(log)",
+        )  # fmt: skip
+    return split if isinstance(split, Split) else getattr(split.examples, "split", None)
+
+
+def _kept_in(checkpoint: str | Path | Checkpoint | None) -> Checkpoint | None:
+    """Where to keep the run; a file in its place is told before there is anything to lose."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    folder = Path(checkpoint.folder)
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(
+            f"{folder}: a file, where a folder was expected to keep the run in.\n  Fix: name a folder."
+        )
+    return checkpoint
+
+
 def _solved(model: Model, rows: Split | None) -> Model:
     if rows is None:
         raise ArgumentError(
@@ -149,7 +173,8 @@ def _solved(model: Model, rows: Split | None) -> Model:
         )
     log.info(model_line(model, _arguments(model)))
     assert isinstance(model, Solvable)
-    model.solve(rows)
+    with mark_fitted(model):
+        model.solve(rows)
     model.training_log = []  # type: ignore[assignment]
     return model.eval()
 
@@ -166,12 +191,23 @@ def _name(thing: object) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def _checked(plan: Plan) -> Plan:
+def preferences(model: object) -> dict[str, Any]:
+    """How a model (or a class of them) likes to be trained, by argument of `fit`."""
+    return asdict(getattr(model, "defaults", Defaults()))
+
+
+def planned(preferred: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+    """The settings of a run: what is `given` and not None, else what is `preferred`.
+
+    Raises: ArgumentError if one of them is out of range or no number.
+    """
+    chosen: dict[str, Any] = {"seed": 0, "precision": "32-true", **preferred}
+    plan = Plan(**chosen | {name: value for name, value in given.items() if value is not None})
     for name in ("epochs", "batch_size", "patience"):
-        if (value := getattr(plan, name)) < 1:
+        if not isinstance(value := getattr(plan, name), Integral) or value < 1:
             raise ArgumentError(name, value, expected="an integer of at least 1")
     for name in ("learning_rate", "weight_decay", "clip"):
-        if not (value := getattr(plan, name)) >= 0:
+        if not isinstance(value := getattr(plan, name), Real) or not float(value) >= 0:
             raise ArgumentError(name, value, expected="a number of at least 0")
     if plan.precision not in ("32-true", "bf16-mixed"):
         raise ArgumentError("precision", plan.precision, expected="'32-true' or 'bf16-mixed'")

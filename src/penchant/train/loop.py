@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from penchant.data.batch import Batch
 from penchant.data.loader import Source, keyed_generator
-from penchant.errors import StoreError
+from penchant.errors import StoreError, TrainingError
 from penchant.protocols import Callback, Loss, Weigher
 from penchant.train.checkpoint import put_weights, weights_of
 from penchant.train.console import Screen
@@ -200,6 +200,13 @@ class Loop:
         # one process asks, so that all go on or stop together
         metrics = self.validation(self.run.model) if self.fabric.is_global_zero else {}
         metrics, self.validation.metric = self.fabric.broadcast((metrics, self.validation.metric))
+        if math.isnan(metrics[self.validation.metric]):  # in all processes, so that none waits for another
+            raise TrainingError(
+                f"epoch {self.run.state.epoch + 1}: the validation metric {self.validation.metric!r} is nan: "
+                "expected a number to choose the best epoch by.\n"
+                "  Fix: validate on queries that it is defined on (AUC and GAUC need both labels), or choose "
+                "another metric."
+            )
         return metrics
 
     def _close_epoch(self, metrics: dict[str, float], seconds: float) -> None:

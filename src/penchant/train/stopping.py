@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from penchant.data.batch import Ragged, offsets_of, ranges
 from penchant.data.split import Part, Queries
 from penchant.errors import ArgumentError, nearest
 from penchant.protocols import Ranker, Retriever
@@ -46,16 +43,20 @@ class Validation:
     """
 
     def __init__(self, valid: Part | Queries | Valid, *, metric: str | None, default: str) -> None:
+        from penchant.evaluation.spread import spread  # the package loads more than training needs
+
         self.metric, self.chosen = metric or default, metric is not None
         if isinstance(valid, Part):  # asked every epoch: a spread of its queries says as much
-            valid = _spread(valid(), _ENOUGH)
+            valid = spread(valid(), _ENOUGH)
         self.queries = valid if isinstance(valid, Queries) else None
         self._ask = _asking(valid, self.metric) if isinstance(valid, Queries) else valid
 
     def try_out(self, model: nn.Module) -> None:
         """Asks a few queries before hours of training, so that what cannot be asked is told now."""
+        from penchant.evaluation.spread import spread
+
         if self.queries is not None:
-            self._checked(_asking(_spread(self.queries, _FIRST), self.metric)(model))
+            self._checked(_asking(spread(self.queries, _FIRST), self.metric)(model))
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """All metrics; the one that counts is among them."""
@@ -89,23 +90,3 @@ def _asking(queries: Queries, metric: str) -> Valid:
         return {name: estimate.value for name, estimate in result.systems[0].metrics.items()}
 
     return ask
-
-
-def _spread(queries: Queries, count: int) -> Queries:
-    """At most `count` queries, evenly spread over all."""
-    if len(queries) <= count:
-        return queries
-    index = torch.arange(count) * len(queries) // count
-    parts = {name: getattr(queries, name).index_select(0, index) for name in ("user", "end", "at", "row")}
-    given = queries.candidates
-    return replace(
-        queries,
-        **parts,
-        targets=_lists(queries.targets, index),
-        candidates=None if given is None else _lists(given, index),
-    )
-
-
-def _lists(lists: Ragged, index: Tensor) -> Ragged:
-    lengths = lists.lengths.index_select(0, index)
-    return Ragged(lists.values[ranges(lists.offsets.index_select(0, index), lengths)], offsets_of(lengths))

@@ -2,7 +2,10 @@
 const specs = JSON.parse(document.getElementById("penchant-charts").textContent);
 
 // Colours are variables of the style sheet, so dark mode needs no redrawing.
-const config = (width, letters) => ({
+// Labels of the vertical axis stand left of a legend: `names` letters of 7 pixels, but no more than a limit.
+const limit = (width) => Math.max(90, Math.min(260, width * 0.44));
+const room = (width, names) => width - Math.min(limit(width), names * 7 + 12) - 16;
+const config = (width, { letters, names }) => ({
   background: null,
   font: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
   padding: { left: 0, right: 8, top: 4, bottom: 4 },
@@ -10,13 +13,13 @@ const config = (width, letters) => ({
   axis: {
     labelColor: "var(--soft)", titleColor: "var(--soft)", gridColor: "var(--line)", domainColor: "var(--line)",
     tickColor: "var(--line)", labelFontSize: 12, titleFontSize: 12, titleFontWeight: 400, titlePadding: 10,
-    labelLimit: Math.max(90, Math.min(260, width * 0.44)),
+    labelLimit: limit(width),
   },
   axisYNominal: { labelFontSize: 12.5, labelColor: "var(--ink)" },
   axisX: { tickCount: width < 480 ? 4 : 8, labelFlush: false },
   legend: {
     labelColor: "var(--ink)", titleColor: "var(--soft)", labelFontSize: 12, titleFontSize: 12, titleFontWeight: 400,
-    columns: Math.max(1, Math.floor((width - 24) / (letters * 7 + 26))), labelLimit: width - 40, symbolStrokeWidth: 2, offset: 10,
+    columns: Math.max(1, Math.floor(room(width, names) / (letters * 7.5 + 30))), labelLimit: room(width, names) - 24, symbolStrokeWidth: 2, offset: 10,
   },
   text: { fontSize: 12 },
 });
@@ -30,7 +33,7 @@ async function draw(element) {
   Object.assign(spec, { width, autosize: { type: "fit-x", contains: "padding" } });
   try {
     await window.vegaEmbed(element, spec, {
-      mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, config: config(width, spec.usermeta.letters),
+      mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, config: config(width, spec.usermeta),
       tooltip: { disableDefaultStyle: true },
     });
     element.style.minHeight = "";

@@ -1,0 +1,85 @@
+"""How evenly whole systems use the catalogue, and how sure one can be of it."""
+
+from collections.abc import Mapping
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from penchant.evaluation.beyond import coverage_of, exposure, gini_of
+from penchant.evaluation.result import Estimate, Setting
+
+Floats = NDArray[np.float64]
+Estimates = dict[str, dict[str, Estimate]]  # by system, by metric
+_GROUPS = 200  # left out one after the other: bounds the cost, whatever the number of users
+
+
+def used(
+    lists: Mapping[str, Tensor], users: NDArray[np.int64], recommendable: Tensor, setting: Setting
+) -> tuple[Estimates, Estimates]:
+    """Item coverage and exposure Gini of all lists, and the first system's lead over every other one.
+
+    The intervals come from a jackknife, not from the bootstrap. A resample of users holds 63 % of them, some
+    twice, and so covers fewer items than all of them do, every time: a percentile interval would lie beside
+    its own estimate (in our simulation 95 % intervals of coverage held the truth 1 time in 100, those of Gini
+    1 time in 7; the ones here 93 to 99 times). Leaving out users repeats nobody. Each of at most 200 groups
+    of users is left out in turn, the same ones for all systems, so differences are paired; the variance is
+    that of the figures without a group, scaled up, which on average is never too small (Efron and Stein), and
+    the interval is the normal one. It speaks of other users of the same number: coverage grows with how many
+    are asked.
+
+    Args:
+        lists: of every system, the items it answered.
+        users: whose list each is.
+        recommendable: the items that could be answered.
+        setting: for its level and seed.
+
+    Shapes: lists [Q, K]; users [Q]; recommendable bool [V].
+    Returns: estimates by system and metric, and differences likewise, the first system's left out.
+    Source: Efron and Stein 1981, theorem 1; Burnham and Overton 1978 for the jackknife of a number of kinds.
+    """
+    owner = np.unique(users, return_inverse=True)[1]
+    count = int(owner.max()) + 1 if len(owner) else 0
+    groups = min(count, _GROUPS)
+    place = np.random.default_rng(setting.seed).permutation(count) % max(groups, 1)
+    order = torch.from_numpy(np.argsort(place[owner], kind="stable"))
+    sizes = np.bincount(place[owner], minlength=groups).tolist()
+    found = {name: _without(shown[order].split(sizes), recommendable) for name, shown in lists.items()}
+    first = next(iter(found))
+
+    def estimates(figures: tuple[Floats, Floats], bounds: tuple[float, float]) -> dict[str, Estimate]:
+        whole, without = figures
+        low, high = _interval(whole, without, setting.level)
+        low, high = low.clip(*bounds), high.clip(*bounds)
+        depth = next(iter(lists.values())).shape[1]
+        return {
+            f"{metric}@{depth}": Estimate(float(whole[m]), float(low[m]), float(high[m]), len(users))
+            for m, metric in enumerate(("item_coverage", "exposure_gini"))
+        }
+
+    means = {name: estimates(figures, (0.0, 1.0)) for name, figures in found.items()}
+    leads = {
+        name: estimates((found[first][0] - whole, found[first][1] - without), (-1.0, 1.0))
+        for name, (whole, without) in found.items()
+        if name != first
+    }
+    return means, leads
+
+
+def _without(groups: tuple[Tensor, ...], recommendable: Tensor) -> tuple[Floats, Floats]:
+    """The two figures of all lists, [2], and of all but each group's, [G, 2]."""
+    whole = exposure(torch.cat(groups), recommendable)
+    rest = (whole - exposure(group, recommendable) for group in groups)
+    figures = [[coverage_of(shown), gini_of(shown)] for shown in (whole, *rest)]
+    return np.array(figures[0]), np.array(figures[1:])
+
+
+def _interval(whole: Floats, without: Floats, level: float) -> tuple[Floats, Floats]:
+    groups = len(without)
+    if groups < 2:
+        return np.full(2, np.nan), np.full(2, np.nan)
+    error = np.sqrt((groups - 1) / groups * np.square(without - without.mean(0)).sum(0))
+    reach = NormalDist().inv_cdf((1 + level) / 2) * error
+    return whole - reach, whole + reach
