@@ -6,13 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penchant.data import Histories, Requests
+from penchant.data import Histories, Requests, read_events, split_leave_last
 from penchant.errors import ArgumentError, DataError
 from penchant.evaluation import evaluate
 from penchant.funnel import Funnel
 from penchant.protocols import Candidates
 from penchant.rank import DIN
-from penchant.retrieve import SASRec
+from penchant.retrieve import EASE, SASRec
+from penchant.train import fit
 
 
 def of(frame: pl.DataFrame, whose: object) -> list[str]:
@@ -390,3 +391,19 @@ def test_dials_reach_the_retriever_they_are_for(split, models):
     funnel.recommend(users=["u2"], dials={"Dialled": dials})
     funnel.recommend(users=["u2"])
     assert model.got == [dials, dials, None]
+
+
+def test_a_log_that_numbers_its_items_in_another_way_is_refused():
+    frame = pl.DataFrame({"u": [1, 1, 2, 2, 2], "i": [7, 8, 9, 8, 9], "t": [1, 2, 3, 4, 5]})
+    one, other = (read_events(rows, user="u", item="i", time="t") for rows in (frame, frame.reverse()))
+    here, there = split_leave_last(one), split_leave_last(other)
+    assert len(one.catalogue) == len(other.catalogue)  # sizes alone tell nothing
+    ease = fit(EASE(one.features), here)
+    with pytest.raises(ArgumentError, match=r"data=.*numbers its items"):
+        Funnel(retrieve=ease, data=other)
+    with pytest.raises(ArgumentError, match=r"queries=.*numbers its items"):
+        evaluate(ease, there.test)
+    with pytest.raises(ArgumentError, match=r"queries=.*numbers its items"):
+        evaluate(Funnel(retrieve=ease, data=one), there.test)
+    with pytest.raises(ArgumentError, match=r"split=.*numbers its items"):
+        fit(SASRec(one.features, width=4), there)

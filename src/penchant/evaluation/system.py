@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from penchant.data.batch import Ragged, offsets_of, ranges
+from penchant.data.interactions import Interactions, check_numbering
 from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, SplitError
 from penchant.evaluation.beyond import (
@@ -76,7 +77,7 @@ def evaluate(
     asked, part = _asked(queries)
     split = asked.split
     cutoffs = tuple(sorted(set(cutoffs)))
-    systems = _systems(system, against)
+    systems = _systems(system, against, asked.split.log)
     each = len(asked.user) == len(asked.targets.values)
     setting = Setting(
         split=split.name, part=part, at="each" if each else "cut", ties=split.ties, candidates=candidates,
@@ -155,8 +156,8 @@ def _asked(queries: Part | Queries) -> tuple[Queries, str]:
     return queries, _part_of(queries)
 
 
-def _systems(system: object, against: object) -> dict[str, Any]:
-    """All systems by name, the first one first; each can be asked and was fitted."""
+def _systems(system: object, against: object, log: Interactions) -> dict[str, Any]:
+    """All systems by name, the first one first; each was fitted and numbers its items as the log does."""
     if not isinstance(against, Sequence):
         raise ArgumentError("against", against, expected="a list of systems")
     systems = _named([system, *against])
@@ -165,6 +166,7 @@ def _systems(system: object, against: object) -> dict[str, Any]:
         if not isinstance(model, Retriever | Ranker):
             raise ArgumentError(argument, model, expected="a retriever, a funnel or a ranker")
         require_fitted(model, argument)
+        check_numbering(model, log, argument="queries")
     return systems
 
 

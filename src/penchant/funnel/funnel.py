@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from penchant.data.batch import Requests
-from penchant.data.interactions import Interactions
+from penchant.data.interactions import Features, Interactions, check_numbering
 from penchant.data.scan import Source
 from penchant.errors import ArgumentError, nearest
 from penchant.funnel.answers import contributions, recommendations, similar_items
@@ -58,8 +58,10 @@ class Funnel:
             raise ArgumentError("retrieve", retrieve, expected="at least one retriever")
         for model in retrievers:
             _check(model, Retriever, "retrieve", "retrieve(requests, k)")
+            check_numbering(model, data, argument="data")
         if rank is not None:
             _check(rank, Ranker, "rank", "encode_user(requests) and score(state, items)")
+            check_numbering(rank, data, argument="data")
         names = list(names) if names is not None else _names(retrievers)
         if len(names) != len(retrievers) or len(set(names)) != len(names):
             raise ArgumentError(
@@ -82,6 +84,11 @@ class Funnel:
     def __repr__(self) -> str:
         rank = "" if self.ranker is None else f" -> rank {type(self.ranker).__name__}"
         return f"Funnel(retrieve {' + '.join(self.retrievers)} -> {self.candidates} candidates{rank})"
+
+    @property
+    def features(self) -> Features:
+        """What its log holds: `evaluate` refuses a funnel whose log numbers items in another way."""
+        return self.data.features
 
     @property
     def history(self) -> int | None:

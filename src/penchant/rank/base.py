@@ -80,6 +80,7 @@ class NoHistory(nn.Module):
         check_share("dropout", dropout)
         if not (linear or crosses or head):
             raise ArgumentError("linear", linear, expected="at least one of linear, crosses and head")
+        self.features = features
         self.width, self.head = width, tuple(head)
         self.categories, self.numbers = tuple(categories), tuple(numbers)
         self.user_id, self.people, self.context = user_id, tuple(people), tuple(context)

@@ -96,6 +96,7 @@ class DIN(nn.Module):
         check_choice("head_inputs", head_inputs, HeadInputs)
         check_choice("activation", activation, Activation)
         check_share("dropout", dropout)
+        self.features = features
         self.width, self.history, self.attention, self.head = width, history, tuple(attention), tuple(head)
         self.categories, self.numbers, self.columns = tuple(categories), tuple(numbers), tuple(columns)
         self.user_id, self.people, self.context = user_id, tuple(people), tuple(context)

@@ -54,7 +54,7 @@ class EASE(nn.Module):
                 expected=f"at most {LARGEST:,} items",
                 fix="use SASRec for a catalogue of this size",
             )
-        self.l2 = l2
+        self.features, self.l2 = features, l2
         self.provenance: dict[str, Any] = {}
         self._factored = features.users < features.items / _FACTORED
         # B, from row to column; or F', whose rows are items and whose columns are users

@@ -37,7 +37,7 @@ class Popularity(nn.Module):
             )
         if half_life_days is not None and not features.has_time:
             raise ArgumentError("half_life_days", half_life_days, expected="None, as the log has no times")
-        self.half_life_days = half_life_days
+        self.features, self.half_life_days = features, half_life_days
         self.provenance: dict[str, Any] = {}
         self.register_buffer("weight", torch.zeros(features.items))  # [V]
 

@@ -99,6 +99,7 @@ class SASRec(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.features = features
         self.width, self.depth, self.heads, self.history, self.dropout = width, depth, heads, history, dropout
         self.objective, self.negatives, self.alpha = objective, negatives, alpha
         self.norm, self.ffn_mult, self.final_norm, self.temperature = norm, ffn_mult, final_norm, temperature

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from penchant.data.interactions import check_numbering
 from penchant.data.loader import Source
 from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, StoreError, TrainingError
@@ -84,6 +85,8 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, once the step is done and the checkpoint written.
     """
     rows = _rows_of(split)
+    if rows is not None:
+        check_numbering(model, rows.log, argument="split")
     if isinstance(model, Solvable):
         return _solved(model, rows)
     if not isinstance(model, Trainable):
