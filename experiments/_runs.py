@@ -84,8 +84,10 @@ def write_page(name: str, text: str) -> Path:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are figures."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    """A Markdown table; columns of figures stand to the right."""
+    rows = list(rows)
+    figures = [all(not row[i] or row[i][0] in "0123456789.+-" for row in rows) for i in range(len(head))]
+    lines = [head, ["---:" if right else "---" for right in figures], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

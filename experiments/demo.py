@@ -32,8 +32,12 @@ OUT = CHECKPOINTS / NAME
 BLOCK = re.compile(r"(<!-- experiments/demo.py writes this table -->\n).*?(<!-- end -->)", re.DOTALL)
 METRICS = ("recall@10", "ndcg@10", "mrr@10", "item_coverage@10")
 CHOOSE_BY = "ndcg@10"
-# SASRec, EASE, Popularity; popularity is there for people without a history, so it hardly counts
-WEIGHTS = [(1, 1, 1), (1, 1, 0.01), (2, 1, 0.01), (1, 2, 0.01)]
+WEIGHTS = [
+    None,
+    (1, 1, 1),
+    (2, 1, 1e-4),
+    (1, 2, 1e-4),
+]  # of SASRec, EASE, Popularity; None: Popularity fills in
 BLENDS = [0.0, 0.25, 0.5, 0.75, 1.0]
 EASE_L2 = [100.0, 200.0, 500.0, 1000.0]
 SEEDS = {"small": 2, "full": 5}
@@ -45,7 +49,9 @@ def main() -> None:
     _demo("--prepare")
     recipe = read_recipe(OUT / "leave-last.yaml").document.value
     # what trained models depend on: if it changes, the rows are of another recipe
-    learned = [model for model in recipe["models"] if isinstance(model, dict) and "fit" in model]
+    used = {*recipe["funnel"]["retrieve"], recipe["funnel"]["rank"]}
+    learned = [model for model in recipe["models"] if isinstance(model, dict) and model["class_path"] in used]
+    learned = [model for model in learned if "fit" in model]  # the others are solved
     cells = [
         {"models": learned, "candidates": recipe["funnel"]["candidates"], "seed": seed}
         for seed in range(SEEDS[asked.grid])
@@ -73,7 +79,7 @@ def try_funnels(cell: Cell) -> Row:
     models: dict[str, Any] = {
         planned.name: pt.fit(recipe.build(planned, split.log.features), split, progress=False, **planned.fit)
         for planned in recipe.models
-        if planned.name != "EASE"
+        if planned.name in {*recipe.retrievers, recipe.ranker} - {"EASE"}
     }
 
     def ask(system: Any) -> float:
@@ -103,15 +109,15 @@ def try_funnels(cell: Cell) -> Row:
 
 def page(tried: list[Row], chosen: dict[str, Any], found: dict[str, Any]) -> str:
     """The results page, from rows and the demo's own figures."""
-    means: dict[tuple[float, ...], list[float]] = {}
+    means: dict[tuple[str, float], list[float]] = {}
     for row in tried:
         for one in row["found"]["tried"]:
-            means.setdefault((*one["weights"], one["blend"]), []).append(one[CHOOSE_BY])
+            means.setdefault((_words(one["weights"]), one["blend"]), []).append(one[CHOOSE_BY])
     ordered = sorted(means.items(), key=lambda item: -statistics.mean(item[1]))
     funnels = [
-        (" : ".join(f"{w:g}" for w in weights), f"{blend:g}", f"{statistics.mean(values):.4f}",
+        (weights, f"{blend:g}", f"{statistics.mean(values):.4f}",
          f"{min(values):.4f} to {max(values):.4f}")
-        for (*weights, blend), values in ordered
+        for (weights, blend), values in ordered
     ]  # fmt: skip
     eases = [(f"{one['l2']:g}", f"{one[CHOOSE_BY]:.4f}") for one in tried[0]["found"]["ease"]]
     return f"""# The demo
@@ -127,10 +133,14 @@ Written by `experiments/demo.py`; nothing here is typed.
 {table(["EASE's l2", CHOOSE_BY], eases)}
 
 The funnel with the best of these: mean {CHOOSE_BY} over {len(ordered[0][1])} seeds, with its range.
-The recipe has weights {chosen.get("weights")} and blend {chosen.get("blend", 1)}.
+The recipe has weights {_words(chosen.get("weights"))} and blend {chosen.get("blend", 1)}.
 
 {table(["SASRec : EASE : Popularity", "blend (share of DIN)", CHOOSE_BY, "range"], funnels)}
 """
+
+
+def _words(weights: list[float] | None) -> str:
+    return "by default" if weights is None else " : ".join(f"{w:g}" for w in weights)
 
 
 def results(found: dict[str, Any]) -> str:

@@ -133,7 +133,7 @@ def page(valid: list[Row], test: list[Row], best: dict[str, dict]) -> str:
     met = reached["recall@10"] >= 0.185 and reached["ndcg@10"] >= 0.095
     return f"""# MovieLens-100k, everybody's last rating
 
-Written by `experiments/movielens_100k.py` from `movielens_100k.jsonl`; nothing here is typed.
+Written by `experiments/movielens_100k.py` from `movielens_100k.jsonl`; only others' figures are typed.
 {setting["queries"]} queries. {setting["setting"]}.
 Mean over seeds, with half the width of its 95 % Student interval where there is more than one.
 
@@ -143,7 +143,8 @@ Goal: recall@10 >= .185 and NDCG@10 >= .095, for the mean over seeds: **{"met" i
 
 {table(["model", "settings", "seeds", *METRICS], [_line(group) for group in _by_model(test)])}
 
-Beside it, figures that others give (other seeds, budgets and stopping rules, so no race):
+Beside it, figures that others give or that a short run of theirs gave (other seeds, budgets and stopping
+rules, so no race):
 
 {table(["model", "", "recall@10", "ndcg@10"], PUBLISHED)}
 
