@@ -415,3 +415,14 @@ def test_negatives_are_as_many_and_as_popular_as_it_is_told(subject):
         unseen = batch.extra["negatives"][batch.extra["negatives_weight"] > 0]
         drawn[alpha] = float(((unseen == 2) | (unseen == 22)).double().mean())
     assert drawn[1.0] > 1.5 * drawn[0.0]
+
+
+@every
+def test_half_precision_learns_what_single_precision_does(subject):
+    losses = [
+        fit(
+            subject(LOG.features), SPLIT, epochs=2, batch_size=32, precision=precision, progress=False
+        ).training_log[-1]["loss"]
+        for precision in ("32-true", "bf16-mixed")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # bfloat16 has 8 bits

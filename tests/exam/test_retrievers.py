@@ -275,6 +275,17 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(subject, tmp_path):
         assert torch.equal(one, other), name
 
 
+@those(trains)
+def test_half_precision_learns_what_single_precision_does(subject):
+    losses = [
+        fit(
+            subject(LOG.features), SPLIT, epochs=2, batch_size=32, precision=precision, progress=False
+        ).training_log[-1]["loss"]
+        for precision in ("32-true", "bf16-mixed")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # bfloat16 has 8 bits
+
+
 @those(lambda subject: "half_life_days" not in subject.settings)
 def test_a_log_without_times_will_do(subject):
     timed = random_log(users=20, items=9)

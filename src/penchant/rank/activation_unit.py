@@ -69,13 +69,20 @@ class ActivationUnit(nn.Module):
         """
         of_candidate, _, of_product = self.parts()
         base = F.linear(candidates, of_candidate, self.first.bias)  # [B, C, H]
-        cells = cast("Tensor", _Cells.apply(events, shares, owner, candidates, base, of_product))
+        with torch.autocast(events.device.type, enabled=False):  # it writes into what it made, so one type
+            halves = events, shares, candidates, base, of_product
+            events, shares, candidates, base, of_product = (_wide(values) for values in halves)
+            cells = cast("Tensor", _Cells.apply(events, shares, owner, candidates, base, of_product))
         shape = len(events), candidates.shape[1]
         if present is None:
             return self.tail(cells).view(shape)
         real = present.index_select(0, owner)  # [T, C]
         found: Tensor = self.tail(cells[real.view(-1)])
         return found.new_zeros(shape).masked_scatter(real, found)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 class _Cells(torch.autograd.Function):

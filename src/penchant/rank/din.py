@@ -22,7 +22,7 @@ from penchant.rank.inputs import EventFields, ItemFields, UserFields
 
 Normalise = Literal["none", "softmax", "sigmoid"]
 HeadInputs = Literal["paper", "product", "reference"]
-_CELLS = 1 << 15  # (event, candidate) cells scored at once outside training: what stays in cache
+_CELLS = 1 << 13  # (event, candidate) cells scored at once outside training: what stays in cache
 
 
 class State(NamedTuple):
