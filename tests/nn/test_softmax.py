@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penchant.data import Popularity
 from penchant.errors import ArgumentError
-from penchant.nn.softmax import binary_loss, sampled_softmax_loss, softmax_loss
+from penchant.nn.softmax import binary_loss, binary_loss_by_logits, sampled_softmax_loss, softmax_loss
 
 SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0, 0.5], dtype=torch.float64)  # of five items; item 0 is the target
 PROPOSAL = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05], dtype=torch.float64)
@@ -162,6 +162,18 @@ def test_binary_loss_is_binary_cross_entropy_of_the_rows_that_count(rng):
     logits, labels = torch.stack([good, bad], 1), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     each = F.binary_cross_entropy_with_logits(logits, labels.expand(len(states), 2), reduction="none").sum(1)
     torch.testing.assert_close(loss, (each * weight).sum())
+
+
+def test_binary_loss_by_logits_is_the_binary_loss(rng):
+    states = torch.randn(6, 4, generator=rng, dtype=torch.float64, requires_grad=True)
+    table = torch.randn(9, 4, generator=rng, dtype=torch.float64, requires_grad=True)
+    target, drawn = (torch.randint(9, shape, generator=rng) for shape in ((6,), (6, 5)))
+    weight, counts = torch.rand(6, generator=rng), torch.randint(2, (6, 5), generator=rng)
+    by_vectors = binary_loss(states, table[target], table[drawn], weight, counts)
+    by_logits = binary_loss_by_logits(states, table, target, drawn, weight, counts)
+    torch.testing.assert_close(by_logits, by_vectors)
+    of_vectors, of_logits = (torch.autograd.grad(loss, (states, table)) for loss in (by_vectors, by_logits))
+    torch.testing.assert_close(of_logits, of_vectors)
 
 
 def test_binary_loss_is_finite_at_large_scores():

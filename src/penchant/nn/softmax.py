@@ -118,6 +118,28 @@ def binary_loss(
         return (weight * (good + (counts * bad).sum(-1))).sum()
 
 
+def binary_loss_by_logits(
+    states: Tensor, table: Tensor, target: Tensor, drawn: Tensor, weight: Tensor, counts: Tensor
+) -> Tensor:
+    """The same by the logits of all items: less work where rows have many negatives and items are few.
+
+    Args:
+        states: what predicts.
+        table: the vectors of all items.
+        target: of each row.
+        drawn: each row's negatives.
+        weight: of each row.
+        counts: how much each negative counts, 0 for one that is none.
+
+    Shapes: states [T, D]; table [V, D]; target, weight [T]; drawn, counts [T, M]; returns a scalar.
+    """
+    with torch.autocast(states.device.type, enabled=False):
+        logits = _wide(states) @ _wide(table).T  # [T, V]
+        good = F.softplus(-logits.gather(1, target.long().unsqueeze(1)).squeeze(1))  # [T]
+        bad = F.softplus(logits.gather(1, drawn.long()))  # [T, M]
+        return (weight * (good + (counts * bad).sum(-1))).sum()
+
+
 def _wide(values: Tensor) -> Tensor:
     """At least float32: half precision sums too coarsely over a catalogue."""
     return values if values.dtype == torch.float64 else values.float()

@@ -18,7 +18,7 @@ from penchant.errors import ArgumentError
 from penchant.nn.attention import Packing, gather_once
 from penchant.nn.dropout import Dropout
 from penchant.nn.embedding import CategoryTable, ItemTable
-from penchant.nn.softmax import binary_loss, sampled_softmax_loss, softmax_loss
+from penchant.nn.softmax import binary_loss, binary_loss_by_logits, sampled_softmax_loss, softmax_loss
 from penchant.nn.transformer import Block, Norm
 from penchant.nn.user_state import UserState, check_version, extended, extension, fingerprint
 from penchant.protocols import Candidates, Contribution, Defaults, Interests, Loss
@@ -29,6 +29,7 @@ FinalNorm = Literal["layer", "l2", "none"]
 _UNKNOWN_SHARE = 0.01  # of training inputs that are shown as the unknown item, so that its vector is learned
 _SAMPLED_NEGATIVES = 512
 _DENSE_CELLS = 1 << 20  # of a table whose whole gradient costs less than sorting out which rows were touched
+_FEW = 32  # items a negative, up to which the logits of all items cost less than the vectors of negatives
 _BLOCK = 1024  # users encoded at once
 
 
@@ -183,8 +184,11 @@ class SASRec(nn.Module):
             total = sampled_softmax_loss(states, *vectors, target, drawn, log_q, weight)
         else:
             drawn, counts = (extra[n].index_select(0, row) for n in ("own_negatives", "own_negatives_weight"))
-            vectors = self.item_vectors(target), self.item_vectors(drawn)  # [T, D], [T, M, D]
-            total = binary_loss(states, *vectors, weight, counts)
+            if len(known) <= _FEW * drawn.shape[1] and not self.item.sparse:
+                total = binary_loss_by_logits(states, self.item_vectors(), target, drawn, weight, counts)
+            else:
+                vectors = self.item_vectors(target), self.item_vectors(drawn)  # [T, D], [T, M, D]
+                total = binary_loss(states, *vectors, weight, counts)
         return Loss(total, weight.sum())
 
     # -- users and items -------------------------------------------------------------------------------------
