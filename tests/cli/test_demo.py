@@ -45,7 +45,7 @@ def test_the_demo_goes_from_the_log_to_a_page_and_goes_on_after_a_stop(penchant,
     said = penchant(f"demo --quick --out {out}")
     assert said.code == 0, said.err
     assert "going on in" in said.err
-    for words in ("Funnel minus", "640 queries of 640 users", "For user", "What next"):
+    for words in ("Funnel minus", "671 queries of 671 users", "For user", "What next"):
         assert words in said.out
     result = json.loads((out / "result.json").read_text())
     assert [system["name"] for system in result["systems"]] == ["Funnel", "SASRec", "EASE", "Popularity"]
