@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -17,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 
+from killed import deaths
 from logs import event_frames, random_log
 from penchant.data import Attributes, Interactions
 from penchant.data.events import at_least, categorical, items, read_events, users
@@ -352,52 +350,23 @@ def test_text_that_is_no_text_is_refused(log, tmp_path):
 
 # -- interrupted ---------------------------------------------------------------------------------------------
 
-KILLER = """
-import itertools, os, random, signal, sys, time
+SAVE = """
 from dataclasses import replace
 from logs import random_log
 log = random_log(2_000, 500, mean=40)
-dice = random.Random(0)
-for _ in sys.stdin:  # a line asks for one more life and death
-    hear, tell = os.pipe()
-    child = os.fork()
-    if not child:
-        for n in itertools.count():
-            named = replace(log, profile=replace(log.profile, source=f"life {os.getpid()}, save {n}"))
-            named.save(sys.argv[1])
-            os.write(tell, b".")
-    os.read(hear, 1)  # it has saved once
-    start = time.perf_counter()
-    os.read(hear, 1)
-    time.sleep(dice.random() * (time.perf_counter() - start))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    print("killed", flush=True)
+def save(path, life, n):
+    replace(log, profile=replace(log.profile, source=f"{life}, save {n}")).save(path)
 """
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_log(tmp_path):
     path = tmp_path / "log"
     random_log(5).save(path)
-    killer = subprocess.Popen(
-        [sys.executable, "-c", KILLER, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    assert killer.stdin is not None
-    assert killer.stdout is not None
     sources, left = set(), set()
-    with killer:
-        for _ in range(6):
-            killer.stdin.write("again\n")
-            killer.stdin.flush()
-            assert killer.stdout.readline() == "killed\n"
-            verify(path)
-            sources.add(open_log(path).profile.source)
-            left |= {p.name for p in tmp_path.iterdir() if p != path}
-        killer.stdin.close()
+    for _ in deaths(SAVE, path, 6):
+        verify(path)
+        sources.add(open_log(path).profile.source)
+        left |= {p.name for p in tmp_path.iterdir() if p != path}
     assert len(sources) == 6
     assert left  # it was killed while saving
     assert all(name.startswith(".log.tmp-") for name in left)  # names that nobody opens

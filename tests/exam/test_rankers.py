@@ -18,7 +18,11 @@ from penchant.data.negatives import Seen
 from penchant.protocols import Defaults, Explains, Ranker, Trainable, window_of
 from penchant.rank import DIN, NoHistory
 from penchant.train import Checkpoint, build, describe, fit, load_weights, save_weights
-from train.parts import assert_every_part_moves_a_weight, assert_every_tensor_learns
+from train.parts import (
+    assert_bfloat16_learns_alike,
+    assert_every_part_moves_a_weight,
+    assert_every_tensor_learns,
+)
 
 
 @dataclass(frozen=True)
@@ -419,10 +423,4 @@ def test_negatives_are_as_many_and_as_popular_as_it_is_told(subject):
 
 @every
 def test_half_precision_learns_what_single_precision_does(subject):
-    losses = [
-        fit(
-            subject(LOG.features), SPLIT, epochs=2, batch_size=32, precision=precision, progress=False
-        ).training_log[-1]["loss"]
-        for precision in ("32-true", "bf16-mixed")
-    ]
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # bfloat16 has 8 bits
+    assert_bfloat16_learns_alike(lambda: subject(LOG.features), SPLIT)

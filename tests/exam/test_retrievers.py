@@ -26,7 +26,11 @@ from penchant.protocols import (
 )
 from penchant.retrieve import EASE, Popularity, SASRec
 from penchant.train import build, describe, fit, load_weights, save_weights
-from train.parts import assert_every_part_moves_a_weight, assert_every_tensor_learns
+from train.parts import (
+    assert_bfloat16_learns_alike,
+    assert_every_part_moves_a_weight,
+    assert_every_tensor_learns,
+)
 
 
 @dataclass(frozen=True)
@@ -277,13 +281,7 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(subject, tmp_path):
 
 @those(trains)
 def test_half_precision_learns_what_single_precision_does(subject):
-    losses = [
-        fit(
-            subject(LOG.features), SPLIT, epochs=2, batch_size=32, precision=precision, progress=False
-        ).training_log[-1]["loss"]
-        for precision in ("32-true", "bf16-mixed")
-    ]
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # bfloat16 has 8 bits
+    assert_bfloat16_learns_alike(lambda: subject(LOG.features), SPLIT)
 
 
 @those(lambda subject: "half_life_days" not in subject.settings)

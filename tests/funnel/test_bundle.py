@@ -1,7 +1,5 @@
 import json
-import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 import torch
 
 import penchant.funnel.bundle as module
+from killed import deaths
 from penchant.data import verify
 from penchant.errors import ArgumentError, PenchantError, StoreError, TrustError, VersionError
 from penchant.evaluation import evaluate
@@ -276,8 +275,7 @@ def test_weights_are_read_as_they_were_written(funnel, bundle):
             assert torch.equal(value, again.retrievers[name].state_dict()[key]), key
 
 
-KILLER = """
-import itertools, os, random, signal, sys, time
+SAVE = """
 import torch
 from logs import random_log
 from penchant.data import split_leave_last
@@ -287,46 +285,19 @@ from penchant.train import fit
 torch.set_num_threads(1)  # a child has no other threads
 split = split_leave_last(random_log(300, 200))
 models = [fit(kind(split.log.features), split) for kind in (EASE, Popularity)]
-dice = random.Random(0)
-for _ in sys.stdin:  # a line asks for one more life and death
-    hear, tell = os.pipe()
-    child = os.fork()
-    if not child:
-        for n in itertools.count():
-            Funnel(retrieve=models, data=split.log, names=[f"life {os.getpid()}", f"{n}"]).save(sys.argv[1])
-            os.write(tell, b".")
-    os.read(hear, 1)  # it has saved once
-    start = time.perf_counter()
-    os.read(hear, 1)
-    time.sleep(dice.random() * (time.perf_counter() - start))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    print("killed", flush=True)
+def save(path, life, n):
+    Funnel(retrieve=models, data=split.log, names=[life, str(n)]).save(path)
 """
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_bundle(copy):
-    killer = subprocess.Popen(
-        [sys.executable, "-c", KILLER, str(copy)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    assert killer.stdin is not None
-    assert killer.stdout is not None
     lives, left = set(), set()
-    with killer:
-        for _ in range(4):
-            killer.stdin.write("again\n")
-            killer.stdin.flush()
-            assert killer.stdout.readline() == "killed\n"
-            again = load(copy)
-            verify(copy / "log")
-            assert len(again.recommend(histories=[["i5"]], k=3)) == 3
-            lives.add(next(iter(again.retrievers)))
-            left |= {p.name for p in copy.parent.iterdir() if p != copy}
-        killer.stdin.close()
+    for _ in deaths(SAVE, copy, 4):
+        again = load(copy)
+        verify(copy / "log")
+        assert len(again.recommend(histories=[["i5"]], k=3)) == 3
+        lives.add(next(iter(again.retrievers)))
+        left |= {p.name for p in copy.parent.iterdir() if p != copy}
     assert len(lives) == 4
     assert left  # it was killed while saving
     assert all(name.startswith(".copy.tmp-") for name in left)  # names that nobody opens

@@ -1,6 +1,9 @@
-"""Does every named part of a loss train anything?"""
+"""What every model's training must do: each named part and tensor learns, in half precision too."""
 
+import pytest
 import torch
+
+from penchant.train import fit
 
 
 def assert_every_part_moves_a_weight(model, batch):
@@ -24,6 +27,15 @@ def assert_every_part_moves_a_weight(model, batch):
     shares = torch.linalg.lstsq(columns, whole.unsqueeze(1)).solution.squeeze(1) / whole.norm()
     idle = [name for name, share in zip(gradients, shares.tolist()) if abs(share) < 1e-6]
     assert idle == [], f"these parts are named and not minimised: {idle}"
+
+
+def assert_bfloat16_learns_alike(made, split):
+    """Two epochs in bfloat16, which has 8 bits, come to the loss of two in single precision."""
+    losses = [
+        fit(made(), split, epochs=2, batch_size=32, precision=precision, progress=False).training_log[-1]
+        for precision in ("32-true", "bf16-mixed")
+    ]
+    assert losses[1]["loss"] == pytest.approx(losses[0]["loss"], rel=0.02)
 
 
 def assert_every_tensor_learns(model, batch):

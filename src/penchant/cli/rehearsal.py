@@ -11,24 +11,20 @@ from penchant.data.interactions import Interactions
 from penchant.data.scan import open_table
 from penchant.errors import ArgumentError, RecipeError, nearest
 from penchant.funnel import Funnel
-from penchant.protocols import Candidates
 from penchant.train.fit import planned as plan_of
 from penchant.train.fit import preferences
 
 _SMALL = 64 * 2**20  # bytes of a table that is read in passing
 
 
+def _never(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a stand-in is asked nothing")
+
+
 class _Stage:
-    """Stands for a retriever or ranker that is not there yet."""
+    """Stands for a retriever or ranker that is not there yet: only the funnel's arguments are looked at."""
 
-    def retrieve(self, requests: Any, k: int, dials: Any = None) -> Candidates:
-        raise NotImplementedError
-
-    def encode_user(self, requests: Any) -> Any:
-        raise NotImplementedError
-
-    def score(self, state: Any, items: Any) -> Any:
-        raise NotImplementedError
+    retrieve = encode_user = score = _never
 
 
 def rehearse(recipe: Recipe, log: Interactions) -> None:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from penchant.nn.precision import single
+
 Activation = Literal["dice", "prelu", "relu", "sigmoid"]
 _ROWS = 4096  # rows that a CPU works on at once, so that they stay in its cache
 
@@ -86,7 +88,7 @@ class Dice(nn.Module):
         """Mean and variance [width] to bend x by; in training those of x, which the running ones follow."""
         if not self.coupled(x):
             return self.running_mean, self.running_var
-        exact = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        exact = single(x)
         mean, var = exact.mean(0), exact.var(0, correction=0)
         self.follow(mean, var, len(x))
         return mean, var

@@ -16,6 +16,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from penchant.errors import ArgumentError
+from penchant.nn.precision import single
 
 _CHUNK_LOGITS = 1 << 18  # logits a chunk: 1 MiB in float32, about what stays in a core's cache
 _CHUNK_ROWS = 64  # ... but not fewer rows than a matrix product needs to be efficient
@@ -45,7 +46,7 @@ def softmax_loss(
     Shapes: states [T, D], table [V, D], target [T] int64, weight [T], bias [V]; returns a scalar, float32 or
         float64.
     """
-    states, table, bias = _wide(states), _wide(table), None if bias is None else _wide(bias)
+    states, table, bias = single(states), single(table), None if bias is None else single(bias)
     with torch.autocast(states.device.type, enabled=False):
         return _SoftmaxLoss.apply(states, table, bias, target, weight.to(states.dtype), _rows(chunk, table))  # type: ignore[no-any-return]
 
@@ -82,7 +83,7 @@ def sampled_softmax_loss(
     Source: section 2.6 of our card; the usual form corrects the positive as well and converges to another
         objective.
     """
-    states, positives, negatives = _wide(states), _wide(positives), _wide(negatives)
+    states, positives, negatives = single(states), single(positives), single(negatives)
     shift = -(log_q.to(states.dtype) + math.log(len(drawn)))
     with torch.autocast(states.device.type, enabled=False):
         return _SampledLoss.apply(  # type: ignore[no-any-return]
@@ -111,7 +112,7 @@ def binary_loss(
 
     Shapes: states, positives [T, D]; negatives [T, M, D]; weight [T]; counts [T, M]; returns a scalar.
     """
-    states, positives, negatives = _wide(states), _wide(positives), _wide(negatives)
+    states, positives, negatives = single(states), single(positives), single(negatives)
     with torch.autocast(states.device.type, enabled=False):
         good = F.softplus(-(states * positives).sum(-1))  # [T]
         bad = F.softplus((negatives @ states.unsqueeze(-1)).squeeze(-1))  # [T, M]
@@ -134,15 +135,10 @@ def binary_loss_by_logits(
     Shapes: states [T, D]; table [V, D]; target, weight [T]; drawn, counts [T, M]; returns a scalar.
     """
     with torch.autocast(states.device.type, enabled=False):
-        logits = _wide(states) @ _wide(table).T  # [T, V]
+        logits = single(states) @ single(table).T  # [T, V]
         good = F.softplus(-logits.gather(1, target.long().unsqueeze(1)).squeeze(1))  # [T]
         bad = F.softplus(logits.gather(1, drawn.long()))  # [T, M]
         return (weight * (good + (counts * bad).sum(-1))).sum()
-
-
-def _wide(values: Tensor) -> Tensor:
-    """At least float32: half precision sums too coarsely over a catalogue."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _rows(chunk: int | None, table: Tensor) -> int:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from penchant.nn.mlp import Activation, Tail, linear
+from penchant.nn.precision import single
 
 _CELLS = 4096  # (event, candidate) cells that a CPU works on at once, so that they stay in its cache
 
@@ -70,19 +71,16 @@ class ActivationUnit(nn.Module):
         of_candidate, _, of_product = self.parts()
         base = F.linear(candidates, of_candidate, self.first.bias)  # [B, C, H]
         with torch.autocast(events.device.type, enabled=False):  # it writes into what it made, so one type
-            halves = events, shares, candidates, base, of_product
-            events, shares, candidates, base, of_product = (_wide(values) for values in halves)
-            cells = cast("Tensor", _Cells.apply(events, shares, owner, candidates, base, of_product))
+            h, of_events, v, of_candidates, weight = map(
+                single, (events, shares, candidates, base, of_product)
+            )
+            cells = cast("Tensor", _Cells.apply(h, of_events, owner, v, of_candidates, weight))
         shape = len(events), candidates.shape[1]
         if present is None:
             return self.tail(cells).view(shape)
         real = present.index_select(0, owner)  # [T, C]
         found: Tensor = self.tail(cells[real.view(-1)])
         return found.new_zeros(shape).masked_scatter(real, found)
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()
 
 
 class _Cells(torch.autograd.Function):

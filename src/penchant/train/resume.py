@@ -19,6 +19,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -110,15 +111,13 @@ def _keep_best(run: Run, before: Path, made: Path) -> None:
     """Best weights are written once: a later state of the same best epoch links to the file."""
     assert run.best_weights is not None
     old = before / "best.safetensors"
-    try:
+    with suppress(StoreError):  # whoever wrote a manifest that cannot be read, it is about to be replaced
         if old.is_file() and _manifest(before)["state"]["best"] == run.state.best:
             try:
                 os.link(old, made / old.name)
             except OSError:  # a file system without links
                 shutil.copyfile(old, made / old.name)
             return
-    except StoreError:
-        pass  # whoever wrote that, it is about to be replaced
     save_tensors(run.best_weights, made / old.name)
 
 
