@@ -116,6 +116,8 @@ def test_a_seed_goes_to_every_model_and_its_fit(read):
         ({"evaluate": {"against": ["DIN"]}}, "'DIN' is no retriever or further ranker of this"),
         ({"evaluate": {"cutoffs": [0]}}, r"evaluate.cutoffs: cutoffs=\[0\]: expected integers of at least 1"),
         ({"evaluate": {"level": 95}}, r"evaluate.level: level=95.* inside \(0, 1\)"),
+        ({"evaluate": {"setting": "s3req"}}, "a published setting .did you mean 's3rec'"),
+        ({"evaluate": {"setting": "s3rec", "cutoffs": [5]}}, "nothing beside setting='s3rec'"),
         ({"report": "../report.html"}, "expected a file name"),
         ({"seed": "x"}, "seed: 'x': expected an integer"),
         ({"data": {"source": "nowhere.csv", "user": "u", "item": "i"}}, "'nowhere.csv': no such file"),
@@ -272,6 +274,18 @@ def test_check_finds_what_would_only_fail_after_a_training(penchant, home, tmp_p
         said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set '{change}' {check}")
         assert said.code == 2, said.err
         assert BAD[change] in said.err
+
+
+def test_a_published_setting_is_held_against_the_split_before_a_training(
+    penchant, home, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "fit", None)
+    line = f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --check --set evaluate.cutoffs=null"
+    line += " --set evaluate.setting=s3rec"
+    assert penchant(line).code == 0
+    said = penchant(f"{line} --set split.leave_last.k=2")
+    assert said.code == 2
+    assert "evaluate.setting: setting 's3rec' asks for every user's last event" in said.err
 
 
 def test_of_a_large_table_the_header_is_looked_at(penchant, home, tmp_path, monkeypatch):

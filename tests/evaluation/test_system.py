@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.fixed import Fixed
 from tests.logs import log_of, random_log
 from torch import Tensor
 
@@ -13,25 +14,6 @@ from penchant.evaluation import evaluate, intra_list_diversity, log_loss
 from penchant.nn.topk import topk
 from penchant.protocols import Candidates
 from penchant.retrieve import EASE, SASRec
-
-
-class Fixed:
-    """Scores every item alike for every user, by rules as any retriever keeps them."""
-
-    def __init__(self, score: Tensor) -> None:
-        self.score = score.float()
-        self.asked: list[Requests] = []
-
-    def retrieve(self, requests: Requests, k: int, dials: object = None) -> Candidates:
-        self.asked.append(requests)
-        scores = self.score.expand(len(requests), -1).clone()
-        scores[:, :2] = -torch.inf
-        if requests.eligible is not None:
-            scores[:, ~requests.eligible] = -torch.inf
-        if requests.exclude is not None:
-            scores[requests.exclude.owner, requests.exclude.values.long()] = -torch.inf
-        values, items = topk(scores, k)
-        return Candidates(items, values)
 
 
 class Oracle:

@@ -25,7 +25,7 @@ from penchant.cli.recipe_models import Planned, models_of, names_of
 from penchant.cli.signature import Argument
 from penchant.data.interactions import Features
 from penchant.errors import ArgumentError, RecipeError, nearest
-from penchant.evaluation import evaluate
+from penchant.evaluation import PublishedSetting, evaluate, setting
 from penchant.evaluation.system import check_arguments
 from penchant.funnel import Funnel
 
@@ -158,7 +158,13 @@ def _evaluate(
         what = "retriever or further ranker" if rankers else "retriever"
         return names_of(checker, value, place, [*retrieving, *rankers], what=what)
 
-    without, special = ("system", "queries", "against"), {"against": against}
+    def published(value: Any, place: Keys) -> PublishedSetting | None:
+        try:
+            return setting(value)
+        except ArgumentError as error:
+            checker.problems.add(place, f"{value!r}: expected {error.expected}")
+
+    without, special = ("system", "queries", "against"), {"against": against, "setting": published}
     done = checker.arguments(given, evaluate, ("evaluate",), without=without, special=special, more=_ASKED)
     try:
         check_arguments(**done)

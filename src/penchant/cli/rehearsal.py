@@ -9,7 +9,8 @@ from penchant.cli.recipe_models import Planned
 from penchant.data.events import read_events
 from penchant.data.interactions import Interactions
 from penchant.data.scan import open_table
-from penchant.errors import ArgumentError, RecipeError, nearest
+from penchant.data.split import Split
+from penchant.errors import ArgumentError, RecipeError, SplitError, nearest
 from penchant.funnel import Funnel
 from penchant.train.fit import planned as plan_of
 from penchant.train.fit import preferences
@@ -27,8 +28,8 @@ class _Stage:
     retrieve = encode_user = score = _never
 
 
-def rehearse(recipe: Recipe, log: Interactions) -> None:
-    """Builds every model, the plan of its training, and a funnel of stand-ins.
+def rehearse(recipe: Recipe, log: Interactions, split: Split) -> None:
+    """Builds every model, the plan of its training, a funnel of stand-ins, and a published setting's queries.
 
     Raises: RecipeError with everything that was refused, each with its line.
     """
@@ -49,6 +50,11 @@ def rehearse(recipe: Recipe, log: Interactions) -> None:
         )
     except ArgumentError as error:
         problems.add(_place(("funnel",), error.name, recipe.funnel), str(error))
+    if (setting := recipe.evaluate.get("setting")) is not None:
+        try:
+            setting.queries(split.test if recipe.part == "test" else split.valid)
+        except SplitError as error:
+            problems.add(("evaluate", "setting"), str(error))
     problems.stop()
 
 

@@ -39,8 +39,7 @@ def run(options: argparse.Namespace) -> None:
     tell_settings(recipe, screen)
     if options.check:
         if (log := look_at_data(recipe)) is not None:
-            recipe.split(log)
-            rehearse(recipe, log)
+            rehearse(recipe, log, recipe.split(log))
         screen.say(
             f"{options.recipe}: fine" + ("" if log is not None else ", by the header of its large table")
         )
@@ -122,7 +121,7 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
         f"data: {len(log):,} events, {log.profile.users:,} users, {log.profile.items:,} items",
         f"split: {split!r}",
     )
-    rehearse(recipe, log)
+    rehearse(recipe, log, split)
     clock.lap("data")
     models = {planned.name: _fitted(recipe, planned, split, out, screen, clock) for planned in recipe.models}
     funnel = _funnel(recipe, models, log)

@@ -48,6 +48,12 @@ class Ragged(NamedTuple):
         """The list that each value belongs to, [T] int64."""
         return torch.repeat_interleave(self.lengths, output_size=len(self.values))
 
+    def rows(self, index: Tensor) -> "Ragged":
+        """The lists at `index` [B']."""
+        lengths = self.lengths.index_select(0, index)
+        values = self.values.index_select(0, ranges(self.offsets[:-1].index_select(0, index), lengths))
+        return Ragged(values, _offsets(lengths))
+
 
 def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
     """Positions [T] of ragged slices: lengths[0] numbers from starts[0] on, then those of the next, ..."""
@@ -260,13 +266,7 @@ class Requests:
 
     def rows(self, index: Tensor) -> "Requests":
         """The requests at `index` [B']."""
-        exclude = self.exclude
-        if exclude is not None:
-            lengths = exclude.lengths.index_select(0, index)
-            values = exclude.values.index_select(
-                0, ranges(exclude.offsets[:-1].index_select(0, index), lengths)
-            )
-            exclude = Ragged(values, _offsets(lengths))
+        exclude = None if self.exclude is None else self.exclude.rows(index)
         eligible = self.eligible
         if eligible is not None and eligible.dim() == 2:
             eligible = eligible.index_select(0, index)

@@ -1,10 +1,11 @@
 """Which rows train, which validate, which test, and which of them a history may use."""
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -57,6 +58,14 @@ class Split:
     def test(self) -> "Part":
         """The rows to report on."""
         return Part(self, "test")
+
+    def joined(self) -> "Split":
+        """The same with the validation rows joined to training: for a last fit, once settings are chosen.
+
+        There is no validation part any more, so nothing stops a fit early.
+        """
+        part = self.part.masked_fill(self.part == VALID, TRAIN)
+        return replace(self, part=part, name=f"{self.name}, validation rows learned from")
 
     # -- histories -------------------------------------------------------------------------------------------
 
@@ -122,6 +131,17 @@ class Split:
         seen = torch.zeros(len(self.log.users), dtype=torch.bool)
         seen[self.log.user_of(self.train.rows)] = True
         return seen
+
+    @cached_property
+    def log_digest(self) -> str:
+        """Tells the log from another: by its users, items, times and labels."""
+        log = self.log
+        return _digest("", log.offsets, log.item, log.time, *(() if log.label is None else (log.label,)))
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells the split from another: by its log and the part of every row."""
+        return _digest(self.log_digest, self.part)
 
     @property
     def repeats(self) -> bool:
@@ -212,6 +232,12 @@ class Queries:
 
     def __repr__(self) -> str:
         return shown(self)
+
+    def rows(self, index: Tensor) -> "Queries":
+        """The queries at `index` [Q']."""
+        candidates = None if self.candidates is None else self.candidates.rows(index)
+        user, end, at, row = (x.index_select(0, index) for x in (self.user, self.end, self.at, self.row))
+        return Queries(self.split, user, end, at, self.targets.rows(index), row, candidates)
 
     def history_lengths(self) -> Tensor:
         """Events before each query, [Q] int64."""
@@ -388,6 +414,14 @@ def _cut(ordered: Tensor, at: float | str | date, later: float, name: str) -> in
     if not 0 < at < 1 or at + later >= 1:
         raise ArgumentError(name, at, expected="a share in (0, 1), less than 1 in sum with the other part")
     return int(ordered[min(len(ordered) - 1, int(len(ordered) * (1 - at - later)))])
+
+
+def _digest(begin: str, *tensors: Tensor) -> str:
+    found = hashlib.blake2b(begin.encode(), digest_size=16)
+    for tensor in tensors:
+        array: Any = tensor.contiguous().numpy()  # arrays are buffers; their stubs do not say so before 3.12
+        found.update(array)
+    return found.hexdigest()
 
 
 def _day(seconds: int) -> str:

@@ -32,6 +32,7 @@ from penchant.evaluation.pointwise import (
     pointwise_metrics,
     reliability,
 )
+from penchant.evaluation.published import PublishedSetting, setting
 from penchant.evaluation.ranking import RANKING_METRICS, candidate_recall, ranking_metrics
 from penchant.evaluation.result import Estimate, Result, Setting, Slice, SystemResult
 from penchant.evaluation.system import evaluate
@@ -43,6 +44,7 @@ __all__ = [
     "Estimate",
     "GroupedAUC",
     "Interval",
+    "PublishedSetting",
     "Reliability",
     "Result",
     "Setting",
@@ -71,5 +73,6 @@ __all__ = [
     "pointwise_metrics",
     "ranking_metrics",
     "reliability",
+    "setting",
     "too_few",
 ]

@@ -17,13 +17,16 @@ class Setting:
         part: which part was asked about.
         at: "each": one query a held-out event, histories rolling on; "cut": one a user.
         ties: what happens to events in the target's own second.
-        candidates: which items could be answered: "seen" in training, or "all" (items never seen in training
-            count as misses).
-        exclude_seen: whether items of the history were masked (with minus infinity).
+        candidates: which items could be answered: "seen" in training, "earlier" (in training or validation),
+            or "all" (items never seen in training count as misses).
+        exclude_seen: whether items of the history were masked.
         cutoffs: list lengths.
         negatives: items drawn beside each positive, for scores of single items; 0 where the log has labels.
         bootstrap: resamples of users; level: of the intervals.
         seed: of all that was drawn.
+        name: of the published setting that was kept to; "" for none.
+        masked_score: the score of masked items; None: they were never answered.
+        history: newest events that a system could read; None for all.
     """
 
     split: str
@@ -37,12 +40,19 @@ class Setting:
     bootstrap: int = 2000
     level: float = 0.95
     seed: int = 0
+    name: str = ""
+    masked_score: float | None = None
+    history: int | None = None
 
     def __str__(self) -> str:
         seen = "seen items masked" if self.exclude_seen else "seen items may return"
+        if self.exclude_seen and self.masked_score is not None:
+            seen += f" with score {self.masked_score:g}"
         asked = "one query an event" if self.at == "each" else "one query a user at the cut"
         where = f"{self.split}; {self.part} part, {asked}"
-        return f"{where}; ties: {self.ties}; candidates: {self.candidates}; {seen}"
+        said = f"{where}; ties: {self.ties}; candidates: {self.candidates}; {seen}"
+        said += "" if self.history is None else f"; histories of {self.history} events at most"
+        return f"{self.name}: {said}" if self.name else said
 
 
 @dataclass(frozen=True)

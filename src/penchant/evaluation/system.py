@@ -1,16 +1,16 @@
 """Asking systems the same questions and holding their answers against each other."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from penchant.data.batch import Ragged, offsets_of, ranges
+from penchant.data.batch import Ragged, offsets_of
 from penchant.data.interactions import Interactions, check_numbering
 from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, SplitError
@@ -23,11 +23,13 @@ from penchant.evaluation.beyond import (
 from penchant.evaluation.catalogue import used
 from penchant.evaluation.estimates import Floats, measured, sliced
 from penchant.evaluation.impressions import device_of, judge, too_few_to_tell
+from penchant.evaluation.published import CandidateSet, PublishedSetting, with_masked
 from penchant.evaluation.ranking import candidate_recall, ranking_metrics
 from penchant.evaluation.result import Result, Setting, SystemResult
 from penchant.protocols import Ranker, Retriever, Staged, require_fitted, window_of
 
-CandidateSet = Literal["seen", "all"]
+_CUTOFFS = (5, 10, 20)
+_SAID_BY_SETTING = ("cutoffs", "candidates", "exclude_seen")
 _JUDGED = 20_000  # queries that rankers behind or beside retrievers are asked, evenly spread
 
 
@@ -36,8 +38,9 @@ def evaluate(
     queries: Part | Queries,
     *,
     against: Sequence[Retriever | Ranker] = (),
-    cutoffs: Sequence[int] = (5, 10, 20),
-    candidates: CandidateSet = "seen",
+    setting: PublishedSetting | None = None,
+    cutoffs: Sequence[int] | None = None,
+    candidates: CandidateSet | None = None,
     exclude_seen: bool | None = None,
     negatives: int | None = None,
     slices: bool = True,
@@ -56,9 +59,12 @@ def evaluate(
         queries: `split.test`, or `split.test(at="cut")`.
         against: what to compare with: retrievers and funnels with lists, rankers with the ranker of the first
             system; intervals of differences are paired over users.
-        cutoffs: list lengths.
-        candidates: "seen": items of the training rows; targets outside are left out and counted. "all": every
-            item of the log may be a target; one that a system cannot answer is a miss.
+        setting: a published one, such as `setting("s3rec")`, which then says what the next three arguments
+            and the history say, and what is asked; those are left alone.
+        cutoffs: list lengths; None: 5, 10 and 20.
+        candidates: "seen" (None): items of the training rows; targets outside are left out and counted.
+            "earlier": those of the rows before the part that is asked about, so with validation rows at the
+            test. "all": every item of the log may be a target; one that a system cannot answer is a miss.
         exclude_seen: whether items of the history are masked; None: unless the log shows that people repeat.
         negatives: for rankers: items drawn beside each positive; None: 20, or 0 where the log has labels.
         slices: whether to give metrics by history length, popularity of the target and cold users.
@@ -71,34 +77,33 @@ def evaluate(
     Raises: ArgumentError, SplitError for questions that cannot be asked.
     """
     check_arguments(
-        cutoffs=cutoffs, candidates=candidates, negatives=negatives, bootstrap=bootstrap, level=level,
-        samples=samples, batch_size=batch_size,
+        setting=setting, cutoffs=cutoffs, candidates=candidates, exclude_seen=exclude_seen,
+        negatives=negatives, bootstrap=bootstrap,
+        level=level, samples=samples, batch_size=batch_size,
     )  # fmt: skip
-    asked, part = _asked(queries)
+    asked, part, left_out = _asked(queries, setting)
     split = asked.split
-    cutoffs = tuple(sorted(set(cutoffs)))
     systems = _systems(system, against, asked.split.log)
-    each = len(asked.user) == len(asked.targets.values)
-    setting = Setting(
-        split=split.name, part=part, at="each" if each else "cut", ties=split.ties, candidates=candidates,
-        exclude_seen=(not split.repeats) if exclude_seen is None else exclude_seen, cutoffs=cutoffs,
-        bootstrap=bootstrap, level=level, seed=seed,
-    )  # fmt: skip
+    given = {"cutoffs": cutoffs, "candidates": candidates, "exclude_seen": exclude_seen}
+    conditions = _conditions(asked, part, setting, given)
+    conditions = replace(conditions, bootstrap=bootstrap, level=level, seed=seed)
+    cutoffs = conditions.cutoffs
     if not isinstance(system, Retriever):
-        return judge(systems, asked, replace(setting, negatives=negatives or 0), negatives=negatives)
+        return judge(systems, asked, replace(conditions, negatives=negatives or 0), negatives=negatives)
     rankers, whole = _rankers(systems), asked
-    asked, left_out = _askable(asked, candidates)
-    kept = _Questions(asked, setting, candidates, batch_size)
+    eligible = _eligible(split, conditions)
+    asked, unanswerable = _askable(asked, eligible)
+    kept = _Questions(asked, conditions, eligible, batch_size)
     rows = [_ask(name, model, kept) for name, model in systems.items() if isinstance(model, Retriever)]
     values = {row.name: row.per_query for row in rows}
-    means, leads = measured(values, kept.users, setting)
+    means, leads = measured(values, kept.users, conditions)
     if bootstrap:  # validation inside `fit` asks for none of this
         depth = kept.depth
         lists = {row.name: row.lists[:, :depth] for row in rows if row.lists is not None}
-        more, further = used(lists, kept.users, split.seen_items, setting)
+        more, further = used(lists, kept.users, split.seen_items, conditions)
         means = {name: means[name] | more[name] for name in means}
         leads = {name: leads[name] | further[name] for name in leads}
-    parts = sliced(values, asked, setting) if slices and bootstrap else {}
+    parts = sliced(values, asked, conditions) if slices and bootstrap else {}
     rows = [
         replace(
             row,
@@ -110,13 +115,13 @@ def evaluate(
     ]
     shown = _samples(rows[0], asked, samples, cutoffs)
     return Result(
-        setting,
+        conditions,
         tuple(rows),
         kept.users,
-        left_out,
+        {**left_out, **unanswerable},
         too_few_to_tell(kept.users),
         shown,
-        _judged(rankers, whole, setting, negatives),
+        _judged(rankers, whole, conditions, negatives),
     )
 
 
@@ -125,11 +130,18 @@ def _whole(at_least: int) -> Callable[[Any], bool]:
 
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "setting": (
+        lambda value: value is None or isinstance(value, PublishedSetting),
+        "a published setting, such as setting('s3rec'), or None",
+    ),
     "cutoffs": (
-        lambda value: isinstance(value, Sequence | set) and bool(value) and all(map(_whole(1), value)),
+        lambda value: (
+            value is None
+            or (isinstance(value, Sequence | set) and bool(value) and all(map(_whole(1), value)))
+        ),
         "integers of at least 1",
     ),
-    "candidates": (lambda value: value in ("seen", "all"), "'seen' or 'all'"),
+    "candidates": (lambda value: value in (None, "seen", "earlier", "all"), "'seen', 'earlier' or 'all'"),
     "negatives": (lambda value: value is None or _whole(0)(value), "None or an integer of at least 0"),
     "bootstrap": (_whole(0), "an integer of at least 0"),
     "level": (lambda value: isinstance(value, Real) and 0 < float(value) < 1, "a number inside (0, 1)"),
@@ -143,17 +155,53 @@ def check_arguments(**given: Any) -> None:
     for name, (good, expected) in _RULES.items():
         if name in given and not good(given[name]):
             raise ArgumentError(name, given[name], expected=expected)
+    if (setting := given.get("setting")) is not None:
+        for name in _SAID_BY_SETTING:
+            if given.get(name) is not None:
+                expected = f"nothing beside setting={setting.name!r}, which says it"
+                raise ArgumentError(name, given[name], expected=expected)
 
 
-def _asked(queries: Part | Queries) -> tuple[Queries, str]:
-    """The queries, and the name of the part that they ask about."""
+def _asked(
+    queries: Part | Queries, setting: PublishedSetting | None
+) -> tuple[Queries, str, Mapping[str, int]]:
+    """The queries, the name of the part that they ask about, and those that the setting leaves out."""
     if isinstance(queries, Part):
-        return queries(at="each"), queries.name
+        asked, left_out = (queries(at="each"), {}) if setting is None else setting.queries(queries)
+        return asked, queries.name, left_out
+    if setting is not None:
+        raise ArgumentError(
+            "queries", queries, expected=f"a part of a split, as {setting.name} makes queries"
+        )
     if not isinstance(queries, Queries):
         raise ArgumentError(
             "queries", queries, expected="a part of a split, or queries", fix="pass split.test or split.valid"
         )
-    return queries, _part_of(queries)
+    return queries, _part_of(queries), {}
+
+
+def _conditions(
+    asked: Queries, part: str, setting: PublishedSetting | None, given: Mapping[str, Any]
+) -> Setting:
+    """Under which conditions lists are asked for: those of the published setting, or what is `given`."""
+    split = asked.split
+    said: dict[str, Any] = {"cutoffs": _CUTOFFS, "candidates": "seen", "exclude_seen": not split.repeats}
+    said |= {name: value for name, value in given.items() if value is not None}
+    if setting is not None:
+        names = (*_SAID_BY_SETTING, "name", "masked_score", "history")
+        said = {name: getattr(setting, name) for name in names}
+    said["cutoffs"] = tuple(sorted(set(said["cutoffs"])))
+    at = "each" if len(asked.user) == len(asked.targets.values) else "cut"
+    return Setting(split=split.name, part=part, at=at, ties=split.ties, **said)
+
+
+def _eligible(split: Split, conditions: Setting) -> Tensor | None:
+    """[V] which items may be answered; None for all."""
+    if conditions.candidates == "all":
+        return None
+    if conditions.candidates == "seen" or conditions.part != "test":
+        return split.seen_items
+    return split.joined().seen_items
 
 
 def _systems(system: object, against: object, log: Interactions) -> dict[str, Any]:
@@ -200,7 +248,7 @@ class _Questions:
 
     asked: Queries
     setting: Setting
-    candidates: CandidateSet
+    eligible: Tensor | None
     batch_size: int
 
     @property
@@ -212,16 +260,17 @@ class _Questions:
         """The list length at which variety and use of the catalogue are measured."""
         return 10 if 10 in self.setting.cutoffs else self.setting.cutoffs[-1]
 
-    @property
-    def eligible(self) -> Tensor | None:
-        return self.asked.split.seen_items if self.candidates == "seen" else None
+    def window(self, model: Retriever) -> int | None:
+        """The newest events that a model reads under these conditions; None for all."""
+        windows = [length for length in (window_of(model), self.setting.history) if length is not None]
+        return min(windows, default=None)
 
 
-def _askable(asked: Queries, candidates: CandidateSet) -> tuple[Queries, dict[str, int]]:
+def _askable(asked: Queries, eligible: Tensor | None) -> tuple[Queries, dict[str, int]]:
     """The queries with a target that can be answered, and how many others there were."""
-    if candidates == "all":
+    if eligible is None:
         return asked, {}
-    good = asked.split.seen_items.index_select(0, asked.targets.values)
+    good = eligible.index_select(0, asked.targets.values)
     counts = torch.zeros(len(asked), dtype=torch.int64).index_add_(0, asked.targets.owner, good.long())
     keep = (counts > 0).nonzero().squeeze(1)
     if len(keep) == len(asked) and bool(good.all()):
@@ -234,35 +283,32 @@ def _askable(asked: Queries, candidates: CandidateSet) -> tuple[Queries, dict[st
     left_out = {"queries whose every target is unseen in training": len(asked) - len(keep)}
     if unseen := int((~good).sum()) - left_out["queries whose every target is unseen in training"]:
         left_out["further targets unseen in training"] = max(unseen, 0)
-    lengths = targets.lengths[keep]
-    targets = Ragged(targets.values[ranges(targets.offsets[:-1][keep], lengths)], offsets_of(lengths))
-    asked = replace(
-        asked,
-        user=asked.user[keep],
-        end=asked.end[keep],
-        at=asked.at[keep],
-        row=asked.row[keep],
-        targets=targets,
-    )
-    return asked, {name: n for name, n in left_out.items() if n}
+    return replace(asked, targets=targets).rows(keep), {name: n for name, n in left_out.items() if n}
 
 
 @torch.no_grad()
 def _answers(model: Retriever, questions: _Questions) -> tuple[dict[str, Tensor], float]:
     """Every stage's lists [Q, K], and the seconds it took."""
     depth = questions.setting.cutoffs[-1]
+    score = questions.setting.masked_score
+    if isinstance(model, Staged) and score is not None:
+        raise ArgumentError(
+            "setting",
+            f"masked_score={score:g}",
+            expected="None for a system of stages, which merges ranks",
+        )
     parts: dict[str, list[Tensor]] = {}
     device = device_of(model)
     began = time.perf_counter()
     for begin, stop in questions.asked.chunks(questions.batch_size):
         requests = questions.asked.requests(
-            begin, stop, exclude_seen=questions.setting.exclude_seen, history=window_of(model)
+            begin, stop, exclude_seen=questions.setting.exclude_seen, history=questions.window(model)
         )
         requests = replace(requests, eligible=questions.eligible).to(device)
         stages = (
             model.stages(requests, _staged_depth(model, depth))
             if isinstance(model, Staged)
-            else {"": model.retrieve(requests, depth)}
+            else {"": with_masked(model.retrieve(requests, depth), requests, score)}
         )
         for stage, answer in stages.items():
             parts.setdefault(stage, []).append(answer.item.cpu())
