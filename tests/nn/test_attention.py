@@ -101,3 +101,17 @@ def test_nobody_with_events_is_a_packing_of_no_rows(lengths):
     assert packing.buckets == ()
     assert causal_attention(torch.zeros(0, 4), torch.zeros(0, 8), packing, 2).shape == (0, 4)
     assert last_attention(torch.zeros(0, 4), torch.zeros(0, 8), packing, 2).shape == (0, 4)
+
+
+def test_dropout_takes_out_attention_weights_and_keeps_their_mean():
+    lengths = [6, 3, 1]
+    packing = Packing.of(offsets_of(torch.tensor(lengths)))
+    query, key_value = rows(lengths, 4), rows(lengths, 8, seed=1)
+    whole = causal_attention(query, key_value, packing, 2)
+    torch.manual_seed(0)  # noqa: TID251 - the fused operation takes no generator
+    draws = torch.stack([causal_attention(query, key_value, packing, 2, dropout=0.5) for _ in range(4000)])
+    # an event alone has one weight, which is kept, doubled, or taken out
+    alone = draws[:, 9].view(-1, 2, 2) / whole[9].view(2, 2)
+    assert set(alone.round(decimals=6).unique().tolist()) == {0.0, 2.0}
+    error = draws.std(0) / math.sqrt(len(draws))
+    assert ((draws.mean(0) - whole).abs() < 4.5 * error).all()

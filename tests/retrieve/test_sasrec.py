@@ -269,6 +269,18 @@ def test_an_explanation_has_a_share_for_every_event_of_the_window():
     assert not any(p.grad is not None for p in model.parameters())
 
 
+def test_attention_weights_are_dropped_in_training_alone():
+    log = random_log(users=6, items=9, seed=1)
+    model = SASRec(log.features, width=8, history=20, dropout=0.0, attention_dropout=0.5)
+    histories = log.histories(log.offsets[2:-1], log.offsets[3:]).tail(20)
+    trained = [model.train().states(histories) for _ in range(2)]
+    asked = [model.eval().states(histories) for _ in range(2)]
+    assert not torch.equal(*trained)
+    assert torch.equal(*asked)
+    plain = SASRec(log.features, width=8, history=20, dropout=0.0)
+    assert torch.equal(plain.states(histories), asked[0])
+
+
 def test_times_are_not_read():
     model = made()
     histories = histories_of([[2, 3, 4]])
@@ -296,6 +308,7 @@ def test_auto_takes_the_exact_softmax_while_the_catalogue_is_small():
         ({"width": 0}, "width=0"),
         ({"heads": 3}, "a divisor of width=64"),
         ({"dropout": 1.0}, "dropout=1.0"),
+        ({"attention_dropout": -0.1}, "attention_dropout=-0.1"),
         ({"temperature": 0.0}, "temperature=0.0"),
         ({"negatives": 0}, "negatives=0"),
         ({"objective": "ce"}, "'softmax', 'sampled', 'bce'"),

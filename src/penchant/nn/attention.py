@@ -83,7 +83,9 @@ class Packing:
         return values if self.back is None else values.index_select(0, self.back)
 
 
-def causal_attention(query: Tensor, key_value: Tensor, packing: Packing, heads: int) -> Tensor:
+def causal_attention(
+    query: Tensor, key_value: Tensor, packing: Packing, heads: int, dropout: float = 0.0
+) -> Tensor:
     """Scaled dot-product attention of each row over itself and what came before it in its sequence.
 
     Args:
@@ -91,12 +93,14 @@ def causal_attention(query: Tensor, key_value: Tensor, packing: Packing, heads: 
         key_value: their keys, then their values.
         packing: which rows belong together.
         heads: how many, each of D / heads columns.
+        dropout: share of attention weights that are set to 0, the others being scaled up; on a CPU it rules
+            out the fused computation.
 
     Shapes: query [T, D], key_value [T, 2D]; returns [T, D].
     """
     sizes = [b.rows for b in packing.buckets]  # `split`: slices would each fill a gradient of all rows
     pieces = zip(packing.buckets, query.split(sizes), key_value.split(sizes), strict=True)
-    parts = [_rectangle(q, kv, bucket, heads) for bucket, q, kv in pieces]
+    parts = [_rectangle(q, kv, bucket, heads, dropout) for bucket, q, kv in pieces]
     return parts[0] if len(parts) == 1 else torch.cat([query[:0], *parts])
 
 
@@ -173,12 +177,12 @@ def _buckets(lengths: list[int], starts: list[int], place: Tensor) -> list[Bucke
     return found
 
 
-def _rectangle(query: Tensor, key_value: Tensor, bucket: Bucket, heads: int) -> Tensor:
+def _rectangle(query: Tensor, key_value: Tensor, bucket: Bucket, heads: int, dropout: float) -> Tensor:
     """Attention inside one bucket: right padding means that no real row looks at a padding cell."""
     count, length = bucket.count, bucket.length
     q = _pad(query, bucket).view(count, length, heads, -1).transpose(1, 2)  # [n, H, L, D/H]
     k, v = _pad(key_value, bucket).view(count, length, 2, heads, -1).permute(2, 0, 3, 1, 4)
-    found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
     found = found.transpose(1, 2).reshape(count * length, -1)
     return found if bucket.source is None else _Move.apply(found, bucket.cell, bucket.source)  # type: ignore[no-any-return]
 

@@ -22,16 +22,18 @@ class Block(nn.Module):
         heads: attention heads.
         ffn_mult: width of the feed-forward layer, in multiples of D.
         dropout: inside and after the feed-forward layer; for "pre" and "post" after the attention too.
+        attention_dropout: of attention weights.
         norm: "sasrec": the normalised query is the residual, keys and values come from the bare input; "pre":
             norms before each half, bare residuals; "post": norms after each residual sum.
         generator: what the initial weights are drawn from (Xavier normal; biases are zero).
     """
 
     def __init__(
-        self, width: int, heads: int, ffn_mult: int, dropout: float, norm: Norm, generator: Generator
-    ) -> None:
+        self, width: int, heads: int, ffn_mult: int, dropout: float, attention_dropout: float, norm: Norm,
+        generator: Generator,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.heads = heads
+        self.heads, self.attention_dropout = heads, attention_dropout
         self.norm: Norm = norm
         self.query = linear(width, width, generator)
         self.key_value = linear(width, 2 * width, generator)
@@ -49,7 +51,9 @@ class Block(nn.Module):
         """Packed rows [T, D] to packed rows, with `last` to those of the newest events alone, [B', D]."""
         query, residual, key_value = self._inputs(rows)
         if not last:
-            return self._finish(residual, causal_attention(self.query(query), key_value, packing, self.heads))
+            dropout = self.attention_dropout if self.training else 0.0
+            found = causal_attention(self.query(query), key_value, packing, self.heads, dropout)
+            return self._finish(residual, found)
         query, residual = query.index_select(0, packing.newest), residual.index_select(0, packing.newest)
         return self._finish(residual, last_attention(self.query(query), key_value, packing, self.heads))
 

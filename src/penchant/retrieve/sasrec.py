@@ -51,6 +51,7 @@ class SASRec(nn.Module):
         heads: attention heads.
         history: newest events read, and positions of a training window.
         dropout: on inputs and in the feed-forward layers.
+        attention_dropout: of attention weights; costs time on a CPU, and pays where users have few events.
         objective: "softmax" over all items, "sampled" softmax with shared negatives and logQ correction, or
             "bce" with negatives of each position's own. "auto" is softmax up to 20,000 items (200,000 where
             there is a GPU).
@@ -71,7 +72,7 @@ class SASRec(nn.Module):
     Source: Kang and McAuley 2018: the block, affine norms, the closing norm. From generative-recommenders
         (Zhai et al. 2024): positions counted from the oldest event kept, a projection behind the heads,
         Xavier normal matrices. Ours: positions of standard deviation 0.02 (there sqrt(1 / D)), Xavier scales
-        of query, key and value each its own, biases at zero, no dropout of attention weights, by default
+        of query, key and value each its own, biases at zero, by default no dropout of attention weights and
         inner products under an exact softmax (there cosines, sampled); cold and unknown vectors. Decision
         record 12 says why.
     """
@@ -88,6 +89,7 @@ class SASRec(nn.Module):
         heads: int = 1,
         history: int = 50,
         dropout: float = 0.2,
+        attention_dropout: float = 0.0,
         objective: Objective = "auto",
         negatives: int | None = None,
         alpha: float = 0.0,
@@ -101,7 +103,8 @@ class SASRec(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.width, self.depth, self.heads, self.history, self.dropout = width, depth, heads, history, dropout
+        self.width, self.depth, self.heads, self.history = width, depth, heads, history
+        self.dropout, self.attention_dropout = dropout, attention_dropout
         self.objective, self.negatives, self.alpha = objective, negatives, alpha
         self.norm, self.ffn_mult, self.final_norm, self.temperature = norm, ffn_mult, final_norm, temperature
         self.categories, self.use_event, self.seed = tuple(categories), use_event, seed
@@ -120,7 +123,9 @@ class SASRec(nn.Module):
         )
         kinds = features.events if use_event else 0
         self.kind = nn.Parameter(torch.empty(kinds, width).normal_(0.0, 0.02, generator=g)) if kinds else None
-        self.blocks = nn.ModuleList(Block(width, heads, ffn_mult, dropout, norm, g) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, ffn_mult, dropout, attention_dropout, norm, g) for _ in range(depth)
+        )
         self.cold = nn.Parameter(torch.empty(width).normal_(0.0, 0.02, generator=g))
         self.closing = nn.LayerNorm(width, eps=1e-8) if final_norm == "layer" else nn.Identity()
         self.drop = Dropout(dropout)
@@ -131,14 +136,18 @@ class SASRec(nn.Module):
                 raise ArgumentError(name, value, expected="an integer of at least 1")
         if self.width % self.heads:
             raise ArgumentError("heads", self.heads, expected=f"a divisor of width={self.width}")
-        if not 0 <= self.dropout < 1:
-            raise ArgumentError("dropout", self.dropout, expected="a share in [0, 1)")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= (share := getattr(self, name)) < 1:
+                raise ArgumentError(name, share, expected="a share in [0, 1)")
+        if self.use_event and not features.events:
+            raise ArgumentError("use_event", True, expected="False, as the log has no event types")
+        self._check_objective()
+
+    def _check_objective(self) -> None:
         if not self.temperature > 0:
             raise ArgumentError("temperature", self.temperature, expected="a number above 0")
         if self.negatives is not None and self.negatives < 1:
             raise ArgumentError("negatives", self.negatives, expected="an integer of at least 1, or None")
-        if self.use_event and not features.events:
-            raise ArgumentError("use_event", True, expected="False, as the log has no event types")
         for name, choices in (("objective", Objective), ("norm", Norm), ("final_norm", FinalNorm)):
             if getattr(self, name) not in choices.__args__:
                 raise ArgumentError(
