@@ -31,12 +31,13 @@ Row = dict[str, Any]
 
 
 def options(description: str) -> argparse.Namespace:
-    """`--grid small|full` and `--workers`, of every experiment."""
+    """`--grid small|full`, `--workers` and `--only`, of every experiment."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--grid", choices=["small", "full"], default="small", help="default: small")
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each; default: 2")
+    parser.add_argument("--only", metavar="WORD", help="run the cells that hold this word, and write no page")
     return parser.parse_args()
 
 
@@ -47,7 +48,9 @@ def data_folder(name: str) -> Path:
     return Path(root) / name
 
 
-def run_cells(name: str, cells: Iterable[Cell], work: Callable[[Cell], Row], *, workers: int) -> list[Row]:
+def run_cells(
+    name: str, cells: Iterable[Cell], work: Callable[[Cell], Row], *, workers: int, only: str | None = None
+) -> list[Row]:
     """The rows of some cells, in their order; cells without a row are run.
 
     Args:
@@ -55,10 +58,11 @@ def run_cells(name: str, cells: Iterable[Cell], work: Callable[[Cell], Row], *, 
         cells: what to run.
         work: from a cell to what was found; a function of a module, as it runs in processes of their own.
         workers: processes.
+        only: a word that cells must hold to be run; the program ends when they are, as others may lack rows.
     """
     path = RESULTS / f"{name}.jsonl"
     cells, have = list(cells), _read(path)
-    missing = [cell for cell in cells if _key(cell) not in have]
+    missing = [cell for cell in cells if _key(cell) not in have and (not only or only in _key(cell))]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
         pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
@@ -71,6 +75,8 @@ def run_cells(name: str, cells: Iterable[Cell], work: Callable[[Cell], Row], *, 
                 file.flush()
                 have[_key(row["cell"])] = row
                 progress.advance(bar)
+    if only:
+        raise SystemExit(f"{name}: {len(missing)} rows more, of cells that hold {only!r}")
     return [have[_key(cell)] for cell in cells]
 
 

@@ -56,7 +56,7 @@ def main() -> None:
         {"models": learned, "candidates": recipe["funnel"]["candidates"], "seed": seed}
         for seed in range(SEEDS[asked.grid])
     ]
-    tried = run_cells(NAME, cells, try_funnels, workers=asked.workers)
+    tried = run_cells(NAME, cells, try_funnels, workers=asked.workers, only=asked.only)
     _demo()
     found = {part: json.loads((OUT / file).read_text()) for part, file in FILES.items()}
     for result in found.values():  # timings and samples are of no use here

@@ -73,7 +73,8 @@ def main() -> None:
         for law in LAWS
         for users in USERS
     ]
-    print(write_page(NAME, page(run_cells(NAME, cells, run, workers=asked.workers))).read_text("utf-8"))
+    rows = run_cells(NAME, cells, run, workers=asked.workers, only=asked.only)
+    print(write_page(NAME, page(rows)).read_text("utf-8"))
 
 
 def run(cell: Cell) -> Row:

@@ -70,7 +70,7 @@ def main() -> None:
             for model, setting in chosen
             for seed in (SEEDS[part] if model == "SASRec" else (0,))
         ]
-        return run_cells(NAME, cells, run, workers=asked.workers)
+        return run_cells(NAME, cells, run, workers=asked.workers, only=asked.only)
 
     valid = rows("valid", [(model, setting) for model, tried in models.items() for setting in tried])
     best = {model: _best([row for row in valid if row["cell"]["model"] == model]) for model in models}

@@ -1,0 +1,344 @@
+"""Figures that others published on files at hand, and ours beside them.
+
+    PENCHANT_DATA=... python experiments/published.py [--grid small|full] [--workers 2]
+
+Four logs as prepared for S3-Rec (Amazon Beauty, Sports, Toys; Yelp), each figure under the setting that it
+was published with (`penchant.evaluation.setting`). Settings of models come from the sources; what a source
+leaves open is ours. The validation part alone says when to stop; each model is asked the test part once.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from _runs import CHECKPOINTS, Cell, Row, data_folder, mean_interval, options, run_cells, table, write_page
+
+import penchant as pt
+from penchant.data import Split, datasets
+from penchant.evaluation import setting
+from penchant.evaluation.spread import spread
+
+NAME = "published"
+LOGS = {"Beauty": "Beauty", "Sports": "Sports_and_Outdoors", "Toys": "Toys_and_Games", "Yelp": "Yelp"}
+METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@20", "ndcg@20")
+AT_10 = METRICS[2:4]
+SEEDS = 5  # of the full grid
+ASKED = 5_000  # users of the validation part who are asked after every epoch, evenly spread
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of somebody's table.
+
+    Attributes:
+        model: its name there.
+        source, setting: where it stands, and how it was asked.
+        arm: of ours, that is held beside it.
+        figures: by log, in the order of `metrics`.
+        metrics: which.
+        differs: between the two, as far as is known.
+        least, most: bounds on ours / theirs, for the mean over seeds: what must come out; None for none.
+    """
+
+    model: str
+    source: str
+    setting: str
+    arm: str
+    figures: dict[str, Sequence[float]]
+    metrics: Sequence[str] = METRICS
+    differs: str = ""
+    least: float | None = None
+    most: float | None = None
+
+
+S3REC = "S3-Rec, table 2"
+BENCHMARK = "blondered/transformer_benchmark"
+PUBLISHED = [
+    Published(
+        "Popularity", S3REC, "s3rec", "Popularity, test items counted too",
+        {
+            "Beauty": (0.0080, 0.0044, 0.0152, 0.0068, 0.0217, 0.0084),
+            "Sports": (0.0056, 0.0041, 0.0094, 0.0053, 0.0192, 0.0078),
+            "Toys": (0.0066, 0.0046, 0.0113, 0.0061, 0.0163, 0.0073),
+            "Yelp": (0.0057, 0.0037, 0.0099, 0.0051, 0.0164, 0.0067),
+        },
+        differs="nothing: it counts what it is asked for, which the audit refuses",
+    ),
+    Published(
+        "Popularity without the leak", "counted apart from this library", "s3rec", "Popularity",
+        {
+            "Beauty": (0.0077, 0.0042, 0.0135, 0.0061, 0.0217, 0.0081),
+            "Sports": (0.0057, 0.0041, 0.0091, 0.0052, 0.0175, 0.0073),
+            "Toys": (0.0065, 0.0044, 0.0090, 0.0052, 0.0143, 0.0065),
+            "Yelp": (0.0056, 0.0036, 0.0096, 0.0049, 0.0158, 0.0065),
+        },
+        differs="nothing",
+    ),
+    Published(
+        "SASRec, BCE", S3REC, "s3rec", "SASRec, BCE",
+        {
+            "Beauty": (0.0387, 0.0249, 0.0605, 0.0318, 0.0902, 0.0394),
+            "Sports": (0.0233, 0.0154, 0.0350, 0.0192, 0.0507, 0.0231),
+            "Toys": (0.0463, 0.0306, 0.0675, 0.0374, 0.0941, 0.0441),
+            "Yelp": (0.0162, 0.0100, 0.0274, 0.0136, 0.0457, 0.0182),
+        },
+        differs="ours learns the first event of every user too, and draws negatives outside the training "
+        "rows alone (theirs: outside the test item too)",
+    ),
+    Published(
+        "SASRec, BCE", "RepPad's logs", "s3rec", "SASRec, BCE",
+        {
+            "Beauty": (0.0370, 0.0242, 0.0591, 0.0312, 0.0919, 0.0394),
+            "Sports": (0.0218, 0.0143, 0.0322, 0.0176, 0.0482, 0.0217),
+            "Toys": (0.0479, 0.0324, 0.0721, 0.0402, 0.1017, 0.0477),
+        },
+        differs="as above",
+    ),
+    Published(
+        "SASRec, sampled softmax", BENCHMARK, "rectools_loo", "SASRec, sampled softmax",
+        {"Beauty": (0.0921, 0.0531), "Sports": (0.0569, 0.0314), "Toys": (0.0970, 0.0580)}, AT_10,
+        differs="theirs draws 256 negatives for each position, ours as many for a batch",
+    ),
+    Published(
+        "eSASRec", BENCHMARK, "rectools_loo", "best",
+        {"Beauty": (0.0928, 0.0523), "Sports": (0.0560, 0.0323), "Toys": (0.0939, 0.0538)}, AT_10,
+    ),
+    Published(
+        "ICLRec", "salesforce/ICLRec", "s3rec", "best",
+        {
+            "Beauty": (0.0744, 0.0403), "Sports": (0.0437, 0.0238), "Toys": (0.0834, 0.0480),
+            "Yelp": (0.0409, 0.0207),
+        },
+        AT_10,
+    ),
+    Published(
+        "BSARec, softmax", "its log BSARec_Beauty_best.log", "s3rec", "best",
+        {"Beauty": (0.1008, 0.0611)}, AT_10,
+    ),
+    Published(
+        "TIGER", "repeated in several readmes", "s3rec", "best",
+        {"Beauty": (0.0648, 0.0384), "Sports": (0.0400, 0.0225), "Toys": (0.0712, 0.0432)}, AT_10,
+    ),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of ours: how it is made and fitted, and on which logs with how many seeds, by grid."""
+
+    model: type
+    settings: dict[str, Any]
+    fit: dict[str, Any]
+    small: dict[str, int]
+    learns: Callable[[Split], Split] = lambda split: split
+
+
+def _everything(split: Split) -> Split:
+    """The leak: every row is learned from, the test rows too."""
+    return replace(split, part=torch.ones_like(split.part))
+
+
+ALL = dict.fromkeys(LOGS, 1)
+FIT = {"learning_rate": 1e-3, "epochs": 200, "metric": "ndcg@10"}
+ARMS = {
+    "Popularity, test items counted too": Arm(pt.retrieve.Popularity, {}, {}, ALL, _everything),
+    "Popularity": Arm(pt.retrieve.Popularity, {}, {}, ALL, Split.joined),
+    # as the source has it: width 64, 2 blocks, 2 heads, dropout .5 of attention weights too, batches of 256.
+    # It stops after 10 epochs without gain; RepPad's runs learn for 200 before they look.
+    "SASRec, BCE": Arm(
+        pt.retrieve.SASRec,
+        {
+            "objective": "bce",
+            "heads": 2,
+            "dropout": 0.5,
+            "attention_dropout": 0.5,
+            "norm": "post",
+            "ffn_mult": 4,
+        },
+        FIT | {"epochs": 300, "batch_size": 256, "patience": 30},
+        {"Beauty": 3, "Sports": 1, "Toys": 1, "Yelp": 1},
+    ),
+    # width 64 and our defaults
+    "SASRec, softmax": Arm(
+        pt.retrieve.SASRec, {"objective": "softmax"}, FIT | {"batch_size": 128, "patience": 8}, {"Beauty": 3}
+    ),
+    # as the source has it: 1 block, 1 head, dropout .2, batches of 128, 256 negatives, patience 50
+    "SASRec, sampled softmax": Arm(
+        pt.retrieve.SASRec,
+        {"objective": "sampled", "negatives": 256, "depth": 1, "width": 64},
+        FIT | {"batch_size": 128, "patience": 50},
+        {"Beauty": 3},
+    ),
+}
+
+
+def main() -> None:
+    """Runs what is missing of a grid and writes the page."""
+    asked = options(__doc__ or "")
+    cells = [
+        {"arm": name, "log": log, "seed": seed}
+        for name, arm in ARMS.items()
+        for log in LOGS
+        for seed in range(SEEDS if asked.grid == "full" and arm.fit else arm.small.get(log, 0))
+    ]
+    rows = run_cells(NAME, cells, run, workers=asked.workers, only=asked.only)
+    print(write_page(NAME, page(rows)).read_text(encoding="utf-8"))
+
+
+def run(cell: Cell) -> Row:
+    """Trains one of ours on one log and asks it the test part, under every setting it is compared by."""
+    arm = ARMS[cell["arm"]]
+    split = setting("s3rec").split(datasets.amazon_yelp(data_folder("amazon-yelp"), LOGS[cell["log"]]))
+    learned = arm.learns(split)
+    if not arm.fit:
+        model = pt.fit(arm.model(split.log.features, **arm.settings), learned)
+        audit = pt.audit(split, statistics=[model])
+        found: Row = {"audit": "clean" if audit.ok else str(audit.first)}
+    else:
+        valid = spread(learned.valid(), ASKED)
+        name = hashlib.sha256(json.dumps([cell, repr(arm)], sort_keys=True).encode()).hexdigest()[:16]
+        model = arm.model(split.log.features, **arm.settings, seed=cell["seed"])
+        kept = CHECKPOINTS / NAME / name
+        pt.fit(model, learned, valid=valid, **arm.fit, seed=cell["seed"], checkpoint=kept, progress=False)
+        best = max(model.training_log, key=lambda row: row["metrics"]["ndcg@10"])
+        found = {
+            "epochs": len(model.training_log),
+            "best_epoch": best["epoch"],
+            "valid": best["metrics"]["ndcg@10"],
+        }
+    for chosen in ("s3rec", "rectools_loo"):
+        result = pt.evaluate(model, split.test, setting=setting(chosen), bootstrap=0, slices=False)
+        found[chosen] = {name: result[name] for name in METRICS if name in result.systems[0].metrics}
+        found[f"{chosen} said"] = f"{result.setting}; {len(result.users):,} queries"
+    return found
+
+
+def page(rows: list[Row]) -> str:
+    """The results page, from rows alone."""
+    by_cell: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_cell.setdefault((row["cell"]["arm"], row["cell"]["log"]), []).append(row)
+    said = {row["found"][f"{name} said"] for row in rows for name in ("s3rec", "rectools_loo")}
+    sections = [_section(log, by_cell) for log in LOGS]
+    return f"""# Published figures, and ours
+
+Written by `experiments/published.py` from `published.jsonl`; only others' figures are typed. A figure of ours
+is the mean over seeds, with half the width of its 95 % Student interval where there is more than one; the
+ratio is ours / theirs, of the means. `s3rec` and `rectools_loo` are settings by name:
+`evaluate(model, split.test, setting=setting("s3rec"))`. Best rows of the validation part stop every training
+and choose among ours; the test part was asked once a seed.
+
+## What must come out
+
+{table(["claim", "", "found"], _claims(by_cell))}
+
+{chr(10).join(sections)}
+## How ours are made
+
+{table(["", "settings", "fit", "epochs, best of which", "CPU minutes a run"], _made(rows))}
+
+## What was asked
+
+{chr(10).join(f"- {line}" for line in sorted(said))}
+"""
+
+
+def _section(log: str, by_cell: dict[tuple[str, str], list[Row]]) -> str:
+    lines: list[list[str]] = []
+    for theirs in PUBLISHED:
+        if log not in theirs.figures:
+            continue
+        ours = by_cell.get((theirs.arm, log), [])
+        names = [theirs.model, theirs.source, theirs.setting]
+        for metric, figure in zip(theirs.metrics, theirs.figures[log], strict=True):
+            if metric not in ("recall@10", "ndcg@10") and theirs.arm.startswith("SASRec"):
+                continue
+            lines.append([*names, metric, f"{figure:.4f}", *_beside(ours, theirs.setting, metric, figure)])
+            names = ["", "", ""]
+    return (
+        f"## {log}\n\n{table(['model', 'source', 'setting', 'metric', 'theirs', 'ours', 'ratio'], lines)}\n"
+    )
+
+
+def _beside(ours: list[Row], setting_name: str, metric: str, figure: float) -> tuple[str, str]:
+    if not ours:
+        return "not run", ""
+    mean, half = mean_interval([row["found"][setting_name][metric] for row in ours])
+    shown = f"{mean:.4f}" if half != half else f"{mean:.4f} ± {half:.4f}"
+    return shown, f"{mean / figure:.2f}"
+
+
+def _mean(ours: list[Row], setting_name: str, metric: str) -> float:
+    return mean_interval([row["found"][setting_name][metric] for row in ours])[0]
+
+
+def _claims(by_cell: dict[tuple[str, str], list[Row]]) -> list[list[str]]:
+    """What the published figures ask of ours, and whether it came out."""
+    found: list[list[str]] = []
+
+    def add(claim: str, met: object, text: str) -> None:
+        found.append([claim, "" if met is None else "met" if met else "**missed**", text])
+
+    for theirs in PUBLISHED[:2]:
+        apart = [
+            abs(_mean(by_cell[theirs.arm, log], theirs.setting, metric) - figure)
+            for log, figures in theirs.figures.items()
+            for metric, figure in zip(theirs.metrics, figures, strict=True)
+        ]
+        claim = f"{theirs.model}: every figure to .0001"
+        add(claim, max(apart) <= 1e-4, f"{len(apart)} figures, furthest apart {max(apart):.5f}")
+    for arm, clean in (("Popularity, test items counted too", False), ("Popularity", True)):
+        verdicts = [row["found"]["audit"] for log in LOGS for row in by_cell[arm, log]]
+        good = all((verdict == "clean") is clean for verdict in verdicts)
+        add(f"{arm}: the audit {'finds nothing' if clean else 'finds the leak'}", good, verdicts[0])
+    for log, figures in PUBLISHED[2].figures.items():
+        ours = by_cell.get(("SASRec, BCE", log), [])
+        claim = f"SASRec, BCE, {log}: " + (
+            "recall@10 of at least .0274" if log == "Yelp" else "within 10 % at 10"
+        )
+        if not ours:
+            add(claim, None, "not run")
+            continue
+        means = [_mean(ours, "s3rec", metric) for metric in AT_10]
+        ratios = [mean / figure for mean, figure in zip(means, figures[2:4], strict=True)]
+        met = means[0] >= 0.0274 if log == "Yelp" else min(ratios) >= 0.9
+        add(claim, met, " and ".join(f"{m:.4f} ({r:.2f}x)" for m, r in zip(means, ratios, strict=True)))
+    if ours := by_cell.get(("SASRec, softmax", "Beauty"), []):
+        means = [_mean(ours, "s3rec", metric) for metric in AT_10]
+        claim = "SASRec, softmax, Beauty: recall@10 >= .082, NDCG@10 >= .040"
+        add(claim, means[0] >= 0.082 and means[1] >= 0.040, " and ".join(f"{mean:.4f}" for mean in means))
+    for log, figures in PUBLISHED[4].figures.items():
+        if ours := by_cell.get(("SASRec, sampled softmax", log), []):
+            means = [_mean(ours, "rectools_loo", metric) for metric in AT_10]
+            ratios = [mean / figure for mean, figure in zip(means, figures, strict=True)]
+            text = " and ".join(f"{m:.4f} ({r:.2f}x)" for m, r in zip(means, ratios, strict=True))
+            add(f"SASRec, sampled softmax, {log}: within 5 %", min(ratios) >= 0.95, text)
+    return found
+
+
+def _made(rows: list[Row]) -> list[list[str]]:
+    lines: list[list[str]] = []
+    for name, arm in ARMS.items():
+        ours = [row for row in rows if row["cell"]["arm"] == name]
+        if not ours or not arm.fit:
+            continue
+        epochs = [row["found"]["epochs"] for row in ours]
+        best = [row["found"]["best_epoch"] for row in ours]
+        minutes = [row["seconds"]["cpu"] / 60 for row in ours]
+        lines.append([
+            name, _words(arm.settings), _words(arm.fit),
+            f"{min(epochs)} to {max(epochs)}, {min(best)} to {max(best)}",
+            f"{min(minutes):.1f} to {max(minutes):.1f}",
+        ])  # fmt: skip
+    return lines
+
+
+def _words(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "defaults"
+
+
+if __name__ == "__main__":
+    main()
