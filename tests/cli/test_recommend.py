@@ -81,6 +81,28 @@ def test_rules(ask, tmp_path):
     assert {row["item"] for row in rows} == {101, 103}
 
 
+def test_pins_and_quotas(ask):
+    plain = [row["item"] for row in ask("--user 1 -k 6 --json").json["recommendations"]]
+    said = ask(f"--user 1 -k 6 --pin {plain[5]}@2 --pin {plain[4]} --pin {plain[3]} --json")
+    assert [row["item"] for row in said.json["recommendations"]] == [plain[i] for i in (4, 5, 3, 0, 1, 2)]
+    assert [row["score"] is None for row in said.json["recommendations"]] == [True] * 3 + [False] * 3
+    assert "moved down 3 by pinned items" in said.json["recommendations"][3]["reason"]
+    # even items are of kind C, the others of A and B
+    rows = ask("--user 1 -k 6 --seen keep --quota genres=2 --quota genres:C=1 --json").json["recommendations"]
+    assert sorted(row["item"] % 2 for row in rows) == [0, 1, 1]
+    assert "pinned" in ask(f"--user 1 --pin {plain[5]}").out
+
+
+def test_because_names_what_was_seen(ask):
+    said = ask("--user 1 -k 3 --because")
+    assert said.code == 0, said.err
+    reasons = [row["reason"] for row in ask("--user 1 -k 3 --because --json").json["recommendations"]]
+    first = ask(f"--user 1 --explain {ask('--user 1 -k 1 --json').json['recommendations'][0]['item']} --json")
+    best = [row for row in first.json["contributions"] if row["value"] > 0][:1]
+    assert [f"because of {row['title']}" for row in best] == reasons[0].split("; ")[1:]
+    assert any("because of Film [" in reason for reason in reasons)
+
+
 def test_events_of_now(ask, tmp_path):
     (tmp_path / "now.csv").write_text("user,item\n777,100\n777,101\n")
     rows = ask(f"--events {tmp_path / 'now.csv'} -k 3 --json").json["recommendations"]
@@ -119,6 +141,17 @@ def test_lists_may_go_to_a_file(ask, tmp_path):
         ("--explain 100", "whose list is it?"),
         ("--user 1 --explain 99999", "an item id of the log"),
         ("--user 1 --at yesterday", "a date or time such as"),
+        ("--user 1 --pin @2", "--pin='@2': expected ID or ID@PLACE"),
+        ("--user 1 --pin 100 --pin 100@3", "every item once"),
+        ("--user 1 --pin 100@0", "an integer of at least 1"),
+        ("--user 1 --pin 99999", "an item id of the log"),
+        ("--user 1 --pin 100@11", "a place up to k=10"),
+        ("--user 1 --pin 100 --deny 100", "it is denied or not available"),
+        ("--user 1 --quota genres", "COLUMN=N or COLUMN:VALUE=N, such as genres=3"),
+        ("--user 1 --quota genres:=1", "COLUMN=N or COLUMN:VALUE=N"),
+        ("--user 1 --quota genres=-1", "COLUMN=N or COLUMN:VALUE=N"),
+        ("--user 1 --quota genre=1", "did you mean 'genres'"),
+        ("--user 1 --quota genres:D=1", "a value of genres"),
         ("--events nowhere.csv", "nowhere.csv"),
         ("--events x.docx", "a file that is there"),
         ("--user 1 --available nowhere", "nowhere"),
@@ -200,6 +233,21 @@ def test_a_killed_run_goes_on_behind_its_last_part(ask, home, tmp_path):
     every = pl.read_parquet(out)
     assert every["user"].n_unique() == 30
     assert len(every.filter(pl.col("reason") == "made before the kill")) == len(marked)
+    assert not parts.exists()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_killed_run_with_rules_goes_on_under_the_same_rules_only(ask, tmp_path):
+    rules = "--pin 103@2 --quota genres=2 --quota genres:C=1"
+    out, parts = tmp_path / "all.parquet", tmp_path / ".all.parquet.parts"
+    assert ask(f"--all -k 3 {rules} --out {out}").code == 0
+    whole = pl.read_parquet(out)
+    assert set(whole.filter(pl.col("rank") == 2)["item"]) == {103}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda _: None)  # as if it were killed just before
+        assert ask(f"--all -k 3 {rules} --out {out}").code == 0
+    assert "going on: 30 of 30" in ask(f"--all -k 3 {rules} --out {out}").out
+    assert pl.read_parquet(out).equals(whole)
     assert not parts.exists()
 
 

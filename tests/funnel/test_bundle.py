@@ -11,7 +11,7 @@ from killed import deaths
 from penchant.data import verify
 from penchant.errors import ArgumentError, PenchantError, StoreError, TrustError, VersionError
 from penchant.evaluation import evaluate
-from penchant.funnel import Funnel, load
+from penchant.funnel import Funnel, Rules, load
 from penchant.retrieve import SASRec
 
 
@@ -38,6 +38,62 @@ def test_what_comes_back_answers_to_the_last_bit_the_same(funnel, bundle):
     for question in ({"users": ["u2", "u3", "nobody"]}, {"histories": [["i5", "i6"], []]}):
         assert again.recommend(**question, k=7).equals(funnel.recommend(**question, k=7))
     assert again.similar(["i5"]).equals(funnel.similar(["i5"]))
+
+
+RULES = Rules(deny=["i4"], pinned={"i9": 2}, quota={"genres": {"g2": 1, None: 3}})
+
+
+@pytest.fixture
+def ruled(models, split, tmp_path):
+    path = tmp_path / "ruled"
+    Funnel(retrieve=[models["ease"], models["popular"]], data=split.log, rules=RULES).save(path)
+    return path
+
+
+def test_standing_rules_come_back_and_hold(models, split, ruled):
+    again = load(ruled)
+    assert again.rules == RULES
+    funnel = Funnel(retrieve=[models["ease"], models["popular"]], data=split.log, rules=RULES)
+    asked = {"users": ["u2", "u3", "nobody"], "k": 7}
+    assert again.recommend(**asked).equals(funnel.recommend(**asked))
+    assert json.loads((ruled / "card.json").read_text())["rules"] == RULES.as_json()
+    assert "rules 1 denied; 1 pinned; quota genres:g2<=1, genres<=3" in (ruled / "CARD.md").read_text()
+
+
+def test_a_bundle_with_rules_is_of_a_format_that_who_knows_no_rules_refuses(bundle, ruled):
+    assert [json.loads((path / "bundle.json").read_text())["format"] for path in (bundle, ruled)] == [1, 2]
+    assert not load(bundle).rules
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        3,
+        None,
+        {"deny": []},
+        RULES.as_json() | {"deny": 3},
+        RULES.as_json() | {"pinned": [["i999", 1]]},
+        RULES.as_json() | {"pinned": [["i4", 1]]},
+        RULES.as_json() | {"quota": [["genres", None, -1]]},
+        RULES.as_json() | {"quota": [["genres", [], 1]]},
+        RULES.as_json() | {"quota": [["kinds", None, 1]]},
+    ],
+    ids=str,
+)
+def test_rules_that_cannot_be_are_refused(ruled, rules):
+    change(ruled, rules=rules)
+    with pytest.raises(StoreError, match=r"rules|deny|pinned|quota"):
+        load(ruled)
+
+
+def test_rules_are_neither_lost_nor_smuggled_in(bundle, ruled, tmp_path):
+    change(ruled, format=1)
+    with pytest.raises(StoreError, match="'rules' belong to format 2"):
+        load(ruled)
+    plain = shutil.copytree(bundle, tmp_path / "plain")
+    change(plain, format=2)
+    with pytest.raises(StoreError, match="'rules' belong to format 2"):
+        load(plain)
 
 
 def test_saving_again_replaces_the_old_bundle(copy, models, split):

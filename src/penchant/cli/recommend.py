@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def _tell(found: pl.DataFrame, by: Sequence[str], words: str, screen: Screen) ->
 
 
 def _rules(options: argparse.Namespace) -> dict[str, Any]:
-    """The rules of a request as `Funnel.recommend` takes them."""
+    """What a request asks beside people and length, as `Funnel.recommend` takes it."""
     available = (
         None if options.available is None else options.available.read_text(encoding="utf-8").split("\n")
     )
@@ -126,8 +127,38 @@ def _rules(options: argparse.Namespace) -> dict[str, Any]:
         "at": _moment(options.at),
         "deny": [word for text in options.deny for word in _words(text)],
         "available": None if available is None else [word.strip() for word in available if word.strip()],
+        "pinned": _pins(options.pin),
+        "quota": _quota(options.quota),
+        "because": options.because,
         "exclude_seen": {"auto": None, "exclude": True, "keep": False}[options.seen],
     }
+
+
+def _pins(given: Sequence[str]) -> dict[str, int]:
+    """Places by item; who names none gets the first that is free."""
+    pins: dict[str, int | None] = {}
+    for text in given:
+        item, at, place = text.rpartition("@")
+        if not (at and place.isdecimal()):
+            item, place = text, ""
+        item = item.strip()
+        if not item or item in pins:
+            raise ArgumentError("--pin", text, expected="ID or ID@PLACE, every item once")
+        pins[item] = int(place) if place else None
+    free = (place for place in count(1) if place not in pins.values())
+    return {item: next(free) if place is None else place for item, place in pins.items()}
+
+
+def _quota(given: Sequence[str]) -> dict[str, dict[str | None, int]]:
+    """Numbers by value by column; None is every value that has none of its own."""
+    quota: dict[str, dict[str | None, int]] = {}
+    for text in given:
+        name, _, most = text.rpartition("=")
+        column, of_one, value = name.partition(":")
+        if not column or bool(of_one) != bool(value) or not most.strip().isdecimal():
+            raise ArgumentError("--quota", text, expected="COLUMN=N or COLUMN:VALUE=N, such as genres=3")
+        quota.setdefault(column.strip(), {})[value.strip() or None] = int(most)
+    return quota
 
 
 def _words(text: str) -> list[str]:

@@ -1,13 +1,17 @@
 """What callers hand to a funnel, checked at the door."""
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from penchant.data.vocabulary import UNKNOWN, Vocabulary
 from penchant.errors import ArgumentError
+
+_FEW = 10_000  # ids that a misspelt one is compared with
 
 
 def whole(name: str, value: object) -> int:
@@ -62,3 +66,23 @@ def several(name: str, value: object) -> pl.Series:
         place = int(ids.is_null().arg_true()[0])
         raise ArgumentError(f"{name}[{place}]", None, expected="an id", fix="leave it out")
     return ids
+
+
+def index_of(name: str, value: object, vocabulary: Vocabulary, *, expected: str) -> int:
+    """The index of an id.
+
+    Args:
+        name: the argument.
+        value: the id.
+        vocabulary: where it must stand.
+        expected: what it should have been, as a noun phrase.
+
+    Raises: ArgumentError, with the nearest id where one is near, unless it is an id of the vocabulary.
+    """
+    index = int(vocabulary.index([one(name, value)])[0])
+    if index == UNKNOWN:
+        few = isinstance(value, str) and vocabulary.dtype == pl.String and len(vocabulary) < _FEW
+        close = get_close_matches(value, vocabulary.all_ids, n=1) if few else []  # type: ignore[type-var]
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ArgumentError(name, value, expected=f"{expected}{hint}")
+    return index

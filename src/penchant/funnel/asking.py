@@ -21,14 +21,13 @@ from penchant.data.columns import ids
 from penchant.data.interactions import Interactions
 from penchant.data.scan import Source, open_table
 from penchant.data.times import understand
-from penchant.data.vocabulary import FIRST, UNKNOWN
+from penchant.data.vocabulary import UNKNOWN
 from penchant.errors import ArgumentError, nearest
-from penchant.funnel.arguments import one, several
+from penchant.funnel.arguments import index_of, several
 
 Moment: TypeAlias = date | str | float  # a datetime is a date, a whole number passes for a float
 
 _logger = logging.getLogger("penchant.funnel")
-_FEW = 10_000  # ids that a misspelt one is compared with
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,28 +66,7 @@ class Asker:
 
     def item(self, item: object) -> int:
         """The index of an item id; ArgumentError where it is unknown."""
-        vocabulary = self.log.catalogue.vocabulary
-        index = int(vocabulary.index([one("item", item)])[0])
-        if index == UNKNOWN:
-            few = isinstance(item, str) and vocabulary.dtype == pl.String and len(vocabulary) < _FEW
-            close = get_close_matches(item, vocabulary.all_ids, n=1) if few else []  # type: ignore[type-var]
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ArgumentError("item", item, expected=f"an item id of the log{hint}")
-        return index
-
-    def eligible(self, deny: Iterable[object], available: Iterable[object] | None) -> Tensor | None:
-        """[V] bool by the rules of a request; None where there are none. Ids not in the log are ignored."""
-        denied = several("deny", deny)
-        if not len(denied) and available is None:
-            return None
-        vocabulary = self.log.catalogue.vocabulary
-        mask = torch.full((len(vocabulary),), available is None)
-        if available is not None:
-            mask[torch.from_numpy(vocabulary.index(several("available", available)))] = True
-        if len(denied):
-            mask[torch.from_numpy(vocabulary.index(denied))] = False
-        mask[:FIRST] = False
-        return mask
+        return index_of("item", item, self.log.catalogue.vocabulary, expected="an item id of the log")
 
     def ask(
         self,

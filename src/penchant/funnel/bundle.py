@@ -27,9 +27,11 @@ from penchant.data.store import open_log, save_log
 from penchant.errors import ArgumentError, PenchantError, StoreError, VersionError
 from penchant.evaluation.lines import copies
 from penchant.funnel.funnel import Funnel
+from penchant.funnel.rules import Rules
 from penchant.train.checkpoint import build, describe, load_weights, save_weights
 
 FORMAT = 1
+RULED = 2  # the same with standing rules, which a reader of format 1 would not obey
 _ROLES = ("retrieve", "rank")
 _LOG = "log/manifest.json"  # which knows the digests of the log's files
 _ROOM = 2**30  # bytes that a model may make beside what its weights account for: tables, masks
@@ -52,11 +54,12 @@ def save(funnel: Funnel, path: Path, result: Any = None) -> None:
         (folder / "card.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
         (folder / "CARD.md").write_text(_card_text(card), encoding="utf-8")
         manifest = {
-            "format": FORMAT,
+            "format": RULED if funnel.rules else FORMAT,
             "penchant": version("penchant"),
             "candidates": funnel.candidates,
             "weights": funnel.weights,
             "blend": funnel.blend,
+            **({"rules": funnel.rules.as_json()} if funnel.rules else {}),
             "stages": stages,
             "files": {
                 name: _digest(folder / name) for name in (_LOG, *(stage["weights"] for stage in stages))
@@ -113,6 +116,7 @@ def load(path: str | Path, *, trust: Sequence[str] = ()) -> Funnel:
             weights=manifest["weights"],
             blend=manifest["blend"],
             names=list(retrievers),
+            rules=Rules.from_json(manifest["rules"]) if manifest["format"] == RULED else None,
         )
     except ArgumentError as error:
         raise _broken(folder, str(error)) from None
@@ -186,8 +190,8 @@ def _read(folder: Path) -> dict[str, Any]:
         found = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{file}: not a bundle manifest ({error!r}).") from None
-    if found != FORMAT:
-        raise VersionError(folder, found, supported=f"format {FORMAT}")
+    if found not in (FORMAT, RULED):
+        raise VersionError(folder, found, supported=f"formats {FORMAT} and {RULED}")
     try:
         complaint = _complaint(manifest)
     except (KeyError, TypeError, AttributeError) as error:
@@ -203,6 +207,8 @@ def _read(folder: Path) -> dict[str, Any]:
 def _complaint(manifest: dict[str, Any]) -> str:
     """What is wrong with a manifest; "" for nothing."""
     stages, weights = manifest["stages"], manifest["weights"]
+    if (manifest["format"] == RULED) != ("rules" in manifest):
+        return f"'rules' belong to format {RULED}, and to no other"
     if not isinstance(manifest["files"], dict) or not isinstance(stages, list):
         return "'files' or 'stages' is not what it should be"
     names: list[tuple[str, str]] = []
@@ -253,6 +259,7 @@ def _card(funnel: Funnel, models: list[tuple[str, str, nn.Module]], result: Any)
         "parameters": {
             f"{role}:{name}": sum(p.numel() for p in model.parameters()) for role, name, model in models
         },
+        "rules": funnel.rules.as_json() if funnel.rules else None,
         "data": funnel.data.profile.as_dict(),
         "evaluation": None if result is None else result.as_dict(),
     }

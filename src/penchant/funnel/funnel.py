@@ -1,6 +1,7 @@
 """Stages in a row: retrieve, merge, rank; one object from a request to an explained list."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +9,22 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from penchant.data.batch import Requests
+from penchant.data.batch import Requests, moved
 from penchant.data.interactions import Features, Interactions, check_numbering
 from penchant.data.scan import Source
 from penchant.errors import ArgumentError, nearest
-from penchant.funnel.answers import contributions, recommendations, similar_items
+from penchant.funnel.answers import contributions, recommendations, similar_items, strongest
 from penchant.funnel.arguments import one, several, whole
 from penchant.funnel.asking import Asker, Moment
+from penchant.funnel.lists import RULES, Listed, arranged
+from penchant.funnel.rules import Rules, Terms, terms_of
 from penchant.protocols import Candidates, Explains, Ranker, Retriever, require_fitted, window_of
 from penchant.retrieve.merge import RANK_OFFSET, check_weights, merge
 from penchant.retrieve.popularity import Popularity
 
 _FILLS_IN = 1e-4  # of any other weight: below what one rank more or less counts
 _CELLS = 16_384  # user-candidate pairs that a ranker scores at once: bounds memory, not results
+_PAIRS = 1_024  # user-item pairs explained at once, likewise: each has a history
 
 
 class Funnel:
@@ -38,8 +42,11 @@ class Funnel:
             ranks; 1 is the ranker alone. A value to choose on validation: rankers learn to tell what was
             chosen from what was not, and know little of how good retrievers' candidates differ.
         names: what to call the stages; their classes' names by default.
+        rules: what holds for every list, whoever asks: what `recommend` says, and `evaluate` measures, since
+            what is evaluated is what is served. `save` keeps them.
 
-    Raises: ArgumentError if a stage lacks the methods of its protocol, or a number is out of range.
+    Raises: ArgumentError if a stage lacks the methods of its protocol, a number is out of range, or rules
+        contradict themselves or name an unknown item, category or value.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Funnel:
         weights: Sequence[float] | None = None,
         blend: float = 1.0,
         names: Sequence[str] | None = None,
+        rules: Rules | None = None,
     ) -> None:
         retrievers = list(retrieve) if isinstance(retrieve, Sequence) else [retrieve]
         if not retrievers:
@@ -80,10 +88,15 @@ class Funnel:
         )
         self._weights = self.weights or _filling_in(retrievers)
         self._asker = Asker(data)
+        if rules is not None and not isinstance(rules, Rules):
+            raise ArgumentError("rules", rules, expected="Rules", fix="pass rules=Rules(quota=..., ...)")
+        self.rules = Rules() if rules is None else rules
+        self._standing = terms_of(data, self.rules)
 
     def __repr__(self) -> str:
         rank = "" if self.ranker is None else f" -> rank {type(self.ranker).__name__}"
-        return f"Funnel(retrieve {' + '.join(self.retrievers)} -> {self.candidates} candidates{rank})"
+        rules = f" -> rules {self.rules}" if self.rules else ""
+        return f"Funnel(retrieve {' + '.join(self.retrievers)} -> {self.candidates} candidates{rank}{rules})"
 
     @property
     def features(self) -> Features:
@@ -103,13 +116,49 @@ class Funnel:
     def stages(self, requests: Requests, k: int, dials: Any = None) -> dict[str, Candidates]:
         """What every stage answers, in order; the last entry is the funnel's answer (at most k items each).
 
+        Its standing rules hold. Where they pin items or set quotas, the last stage is "rules".
+
         Args:
             requests: what is asked.
             k: length of the final list.
             dials: the dials of one retriever, or a mapping from retriever names to theirs.
         """
+        return self._ruled(requests, k, dials, self._standing)[0]
+
+    def retrieve(self, requests: Requests, k: int, dials: Any = None) -> Candidates:
+        """The funnel's answer: the best k items of the last stage, with the retriever each came from.
+
+        Its standing rules hold; an item that they pin has the score NaN and comes from "rules".
+        """
+        return list(self.stages(requests, k, dials).values())[-1]
+
+    @torch.no_grad()
+    def _ruled(
+        self, requests: Requests, k: int, dials: Any, terms: Terms
+    ) -> tuple[dict[str, Candidates], Listed | None]:
+        """What every stage answers under rules, and what quotas and pins did to the list."""
         dial = self._dials(dials)
-        depth = max(k, self.candidates)
+        if terms.eligible is not None or terms.arrange:
+            terms = moved(terms, requests.users.device)
+        requests = _narrowed(requests, terms.eligible)
+        depth = max(k + int((terms.pins != 0).sum()), self.candidates)
+        answers = self._answers(requests, depth, dial)
+        last, ranked = list(answers.items())[-1]
+        if terms.arrange and len(requests):
+
+            def more(rows: Tensor, eligible: Tensor) -> Candidates:
+                again = self._answers(_narrowed(requests.rows(rows), eligible), depth, dial)
+                return list(again.values())[-1]
+
+            listed = arranged(ranked, requests, k, terms, more)
+            if self.ranker is not None:
+                answers[last] = _first(ranked, k)
+            return {**answers, RULES: listed.answer}, listed
+        answers[last] = _first(ranked, k)
+        return answers, None
+
+    def _answers(self, requests: Requests, depth: int, dial: Mapping[str, Any]) -> dict[str, Candidates]:
+        """The stages' answers, before the last one is cut to the length of the list."""
         found = {name: m.retrieve(requests, depth, dial.get(name)) for name, m in self.retrievers.items()}
         popular = self._popular(requests)
         if popular is not None:
@@ -123,14 +172,8 @@ class Funnel:
             ranked = self._rank(requests, merged)
             if popular is not None:
                 ranked = _replaced(ranked, found, self._fallback, popular)
-            answers[f"rank:{type(self.ranker).__name__}"] = _first(ranked, k)
-        last = next(reversed(answers))
-        answers[last] = _first(answers[last], k)
+            answers[f"rank:{type(self.ranker).__name__}"] = ranked
         return answers
-
-    def retrieve(self, requests: Requests, k: int, dials: Any = None) -> Candidates:
-        """The funnel's answer: the best k items of the last stage, with the retriever each came from."""
-        return list(self.stages(requests, k, dials).values())[-1]
 
     def _popular(self, requests: Requests) -> Tensor | None:
         """[B, 1] the requests without any history, which popularity alone answers; None for nobody."""
@@ -209,8 +252,11 @@ class Funnel:
         k: int = 10,
         deny: Iterable[object] = (),
         available: Iterable[object] | None = None,
+        pinned: Iterable[object] | Mapping[Any, int] = (),
+        quota: Mapping[str, int | Mapping[Any, int]] | None = None,
         exclude_seen: bool | None = None,
         dials: Any = None,
+        because: bool = False,
     ) -> pl.DataFrame:
         """The best k items for each user, with scores, the stage that gave them, and why.
 
@@ -226,30 +272,65 @@ class Funnel:
             at: the time of asking, in any form that `events` may have; nothing later in the log is used, and
                 later `events` are refused. By default just after the last event, of the log or of the user.
             k: items a user; fewer come back only where fewer may be answered.
-            deny: item ids that must not be answered.
+            deny: item ids that must not be answered; this and the next three are the `Rules` of a request.
+                They come on top of the funnel's own, the stricter counts, and a standing pin gives way.
             available: item ids that may be answered; None for all.
+            pinned: item ids for the first places, or a mapping from item ids to places.
+            quota: how many items of a category a list may hold, such as `{"genres": 3}`.
             exclude_seen: whether items of the history are left out; None: unless the log shows that people
                 repeat.
             dials: see `stages`.
+            because: whether reasons name the event of the history that speaks most for an item, by the
+                stage that `explain` asks; it takes a pass of that stage for every item listed.
 
-        Returns: a frame with columns user, rank, item, title (where the log has titles), score, stage,
-            reason. With `histories` its first column is not user but history: their place, from 0.
+        Returns: a frame with columns user, rank, item, title (where the log has titles), score (null where
+            pinned), stage, reason. Items that fill a list because a quota passed over others may come from
+            behind all candidates: they stand last, whatever they score. With `histories` the first column is
+            not user but history: their place, from 0.
         Raises: ArgumentError for anything that is not as said above; DataError for a bad `events` table.
         """
         k = whole("k", k)
         asked = self._asker.ask(users, histories, events, at=at, exclude_seen=exclude_seen)
-        eligible = self._asker.eligible(deny, available)
-        requests = Requests(
-            asked.requests.users, asked.requests.histories, asked.requests.at, asked.requests.context,
-            eligible, asked.requests.exclude,
-        )  # fmt: skip
-        if not len(requests):
+        rules = Rules(deny, available, pinned, {} if quota is None else quota)
+        for item, place in rules.places.items():
+            if place > k:
+                raise ArgumentError(f"pinned[{item!r}]", place, expected=f"a place up to k={k}")
+        terms = terms_of(self.data, rules, self._standing)
+        explainer = self._explainer()[1] if because else None
+        if not len(asked.requests):
             nothing = torch.zeros(0, 1, dtype=torch.int64)
             final = Candidates(nothing, nothing.float(), nothing)
             return recommendations(self.data, asked, final, stage="", fallback=None)
-        answers = self.stages(requests, min(k, len(self.data.catalogue)), dials)
-        stage, final = list(answers.items())[-1]
-        return recommendations(self.data, asked, final, stage=stage, fallback=self._fallback)
+        answers, listed = self._ruled(asked.requests, min(k, len(self.data.catalogue)), dials, terms)
+        final = list(answers.values())[-1]
+        stage = next(name for name in reversed(answers) if name != RULES)
+        causes = None if explainer is None else self._causes(asked.requests, final, explainer)
+        return recommendations(
+            self.data, asked, final, stage=stage, fallback=self._fallback, terms=terms, listed=listed,
+            causes=causes,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _causes(self, requests: Requests, answer: Candidates, explainer: Explains) -> Tensor:
+        """[B, k] the item of the history that speaks most for each answer; 0 where none does."""
+        causes = torch.zeros_like(answer.item)
+        there = answer.item != 0
+        b, item = there.nonzero(as_tuple=True)[0], answer.item[there]
+        parts = zip(b.split(_PAIRS), item.split(_PAIRS), strict=True)
+        found = [strongest(explainer.explain(requests.rows(rows), items)) for rows, items in parts]
+        causes[there] = torch.cat(found) if found else item
+        return causes
+
+    def _explainer(self) -> tuple[str, Explains]:
+        """The last stage that explains itself, and its name."""
+        stages: dict[str, object] = {f"rank:{type(self.ranker).__name__}": self.ranker} if self.ranker else {}
+        stages |= {f"retrieve:{name}": model for name, model in self.retrievers.items()}
+        for stage, model in stages.items():
+            if isinstance(model, Explains):
+                return stage, model
+        raise ArgumentError(
+            "funnel", self, expected="a stage with an `explain` method (DIN and EASE have one)"
+        )
 
     @torch.no_grad()
     def explain(
@@ -283,15 +364,8 @@ class Funnel:
             exclude_seen=False,
         )
         index = self._asker.item(item)
-        stages: dict[str, object] = {f"rank:{type(self.ranker).__name__}": self.ranker} if self.ranker else {}
-        stages |= {f"retrieve:{name}": model for name, model in self.retrievers.items()}
-        for stage, model in stages.items():
-            if isinstance(model, Explains):
-                said = model.explain(asked.requests, torch.tensor([index]))[0]
-                return contributions(self.data, said, stage)
-        raise ArgumentError(
-            "funnel", self, expected="a stage with an `explain` method (DIN and EASE have one)"
-        )
+        stage, model = self._explainer()
+        return contributions(self.data, model.explain(asked.requests, torch.tensor([index]))[0], stage)
 
     def similar(self, items: Iterable[object], k: int = 10) -> pl.DataFrame:
         """The items most like each of `items`, by the first retriever that can tell.
@@ -355,6 +429,14 @@ def _replaced(
         answer.origin.masked_fill(popular, answer.origins.index(fallback)),
         answer.origins,
     )
+
+
+def _narrowed(requests: Requests, eligible: Tensor | None) -> Requests:
+    """The same requests where less may be answered, [V] or [B, V]; None for no less."""
+    if eligible is None:
+        return requests
+    before = requests.eligible
+    return replace(requests, eligible=eligible if before is None else before & eligible)
 
 
 def _first(answer: Candidates, k: int) -> Candidates:
