@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penchant.data.batch import Ragged, offsets_of
 from penchant.errors import ArgumentError
 from penchant.evaluation import beyond as module
 from penchant.evaluation.beyond import (
@@ -17,6 +18,8 @@ from penchant.evaluation.beyond import (
     intra_list_diversity,
     item_coverage,
     novelty,
+    personalisation,
+    serendipity,
 )
 
 PER_LIST = {
@@ -174,3 +177,107 @@ def test_arguments_are_refused_by_name(metric):
     }.items():
         with pytest.raises(ArgumentError, match=f"^{name}"):
             metric(*args)
+
+
+# -- serendipity --------------------------------------------------------------------------------------------
+
+
+def ragged(rows):
+    return Ragged(
+        torch.tensor([item for row in rows for item in row], dtype=torch.long),
+        offsets_of(torch.tensor([len(row) for row in rows])),
+    )
+
+
+def slow_serendipity(row, targets, counts, allowed):
+    """By listing all items by popularity, everything from its definition."""
+    if not len(targets):
+        return math.nan
+    able = [item for item in range(1, len(counts)) if allowed[item]]
+    total = 0.0
+    for place, item in enumerate(row, 1):
+        if item in targets and item in able:
+            more = sum(counts[other] > counts[item] for other in able)
+            same = sum(counts[other] == counts[item] for other in able)
+            rank = more + sum(range(1, same + 1)) / same
+            expected = (len(able) + 1 - rank) / len(able) if counts[item] else 0
+            total += max((len(able) + 1 - place) / len(able) - expected, 0)
+    return total / len(row)
+
+
+@given(shown(), st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_serendipity_equals_the_slow_version(case, seed):
+    lists, _, _, counts = case
+    rng = np.random.default_rng(seed)
+    allowed = rng.random(len(counts)) < 0.8
+    wanted = [rng.permutation(len(counts) - 1)[: rng.integers(0, 4)] + 1 for _ in lists]
+    found = serendipity(
+        torch.from_numpy(lists), ragged(wanted), torch.from_numpy(counts), torch.from_numpy(allowed)
+    )
+    for value, row, targets in zip(found, lists.tolist(), wanted):
+        assert value == pytest.approx(slow_serendipity(row, targets, counts, allowed), nan_ok=True)
+
+
+def test_serendipity_is_that_of_rectools_where_no_counts_tie():
+    """The example in the documentation of `rectools.metrics.Serendipity`; u3 has a list of one."""
+    lists, wanted = torch.tensor([[1, 2], [2, 3], [3, 0], [2, 3]]), ragged([[1, 2], [2, 3], [2], [2]])
+    counts, every = torch.tensor([0, 3, 2, 0, 0]), torch.arange(5) > 0
+    assert serendipity(lists[:, :1], wanted, counts, every).tolist() == [0, 0.25, 0, 0.25]
+    assert serendipity(lists, wanted, counts, every).tolist() == [0, 0.5, 0, 0.125]
+
+
+def test_what_is_popular_is_no_surprise_and_what_is_not_asked_for_neither():
+    counts, every = torch.arange(11).flip(0) * (torch.arange(11) > 0), torch.arange(11) > 0  # 1 is first
+    popular = torch.arange(1, 6).unsqueeze(0)
+    assert serendipity(popular, ragged([range(1, 11)]), counts, every) == 0
+    last = torch.tensor([[9, 8, 7, 6, 5]])
+    assert serendipity(last, ragged([[1, 2]]), counts, every) == 0
+    assert serendipity(last, ragged([[9]]), counts, every) == pytest.approx(0.8 / 5)  # (10 - 2) / 10 places
+
+
+# -- personalisation ----------------------------------------------------------------------------------------
+
+
+def slow_personalisation(lists, users):
+    """All pairs of lists of different users."""
+    sets = [({item for item in row if item}, user) for row, user in zip(lists, users)]
+    cosines = [
+        len(a & b) / math.sqrt(len(a) * len(b))
+        for (a, u), (b, v) in itertools.combinations(sets, 2)
+        if u != v and a and b
+    ]
+    return 1 - float(np.mean(cosines)) if cosines else math.nan
+
+
+@given(shown(), st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_personalisation_equals_all_pairs(case, seed):
+    lists = np.concatenate([case[0], case[0][::-1] * (np.arange(case[0].shape[1]) % 2)])
+    users = np.random.default_rng(seed).integers(0, 5, len(lists)) * 1_000
+    found = personalisation(torch.from_numpy(lists), users)
+    assert found == pytest.approx(
+        slow_personalisation(lists.tolist(), users.tolist()), abs=1e-12, nan_ok=True
+    )
+
+
+def test_personalisation_in_closed_form():
+    same, apart = torch.tensor([[1, 2, 3]]).repeat(4, 1), torch.arange(1, 13).reshape(4, 3)
+    assert personalisation(same) == pytest.approx(0, abs=1e-12)
+    assert personalisation(apart) == pytest.approx(1)
+    assert personalisation(torch.cat([same, apart[1:]]), np.array([0, 0, 0, 0, 1, 2, 3])) == pytest.approx(1)
+    assert math.isnan(personalisation(same, np.zeros(4, dtype=np.int64)))
+    assert math.isnan(personalisation(torch.zeros(3, 2, dtype=torch.long)))
+
+
+def test_their_arguments_are_refused_by_name():
+    lists, counts = torch.tensor([[1, 4]]), torch.ones(5)
+    for name, call in {
+        "counts": lambda: serendipity(lists, ragged([[1]]), counts[:3], counts),
+        "recommendable": lambda: serendipity(lists, ragged([[1]]), counts, counts[:3]),
+        "targets": lambda: serendipity(lists, ragged([[1], [2]]), counts, counts),
+        "lists": lambda: personalisation(lists.double()),
+        "users": lambda: personalisation(lists, np.arange(2)),
+    }.items():
+        with pytest.raises(ArgumentError, match=f"^{name}="):
+            call()

@@ -12,6 +12,8 @@ import pytest
         "evaluation.beyond",
         "evaluation.compare",
         "evaluation.lines",
+        "evaluation.runfiles",
+        "evaluation.significance",
         "nn.topk",
     ],
 )

@@ -8,6 +8,8 @@ from penchant.evaluation.beyond import (
     intra_list_diversity,
     item_coverage,
     novelty,
+    personalisation,
+    serendipity,
 )
 from penchant.evaluation.compare import (
     MIN_USERS,
@@ -35,18 +37,24 @@ from penchant.evaluation.pointwise import (
 from penchant.evaluation.published import PublishedSetting, setting
 from penchant.evaluation.ranking import RANKING_METRICS, candidate_recall, ranking_metrics
 from penchant.evaluation.result import Estimate, Result, Setting, Slice, SystemResult
+from penchant.evaluation.runfiles import read_run, write_run
+from penchant.evaluation.runs import Places, Run
+from penchant.evaluation.significance import Comparison, compare_values, holm, permutation_test
 from penchant.evaluation.system import evaluate
 
 __all__ = [
     "MIN_USERS",
     "RANKING_METRICS",
     "Bootstrap",
+    "Comparison",
     "Estimate",
     "GroupedAUC",
     "Interval",
+    "Places",
     "PublishedSetting",
     "Reliability",
     "Result",
+    "Run",
     "Setting",
     "Slice",
     "SystemResult",
@@ -59,10 +67,12 @@ __all__ = [
     "candidate_recall",
     "category_coverage",
     "category_entropy",
+    "compare_values",
     "ece",
     "evaluate",
     "exposure_gini",
     "gauc",
+    "holm",
     "intra_list_diversity",
     "item_coverage",
     "log_loss",
@@ -70,9 +80,14 @@ __all__ = [
     "normalised_entropy",
     "novelty",
     "pcoc",
+    "permutation_test",
+    "personalisation",
     "pointwise_metrics",
     "ranking_metrics",
+    "read_run",
     "reliability",
+    "serendipity",
     "setting",
     "too_few",
+    "write_run",
 ]

@@ -5,12 +5,14 @@ where the list holds too little to say; cut the lists (`lists[:, :10]`) to measu
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from penchant.data.batch import Ragged
 from penchant.errors import ArgumentError
 
 Floats = NDArray[np.float64]
@@ -191,6 +193,55 @@ def average_popularity(lists: Tensor, counts: Tensor) -> Floats:
     return _joined([_mean(table[lists], lists > 0)])
 
 
+def serendipity(lists: Tensor, targets: Ragged, counts: Tensor, recommendable: Tensor) -> Floats:
+    """How much of what each list finds, listing what is popular would not have found as early.
+
+    sum over places i = 1..K of rel_i max(p(i) - p(r_i), 0) / K, with p(j) = (n + 1 - j) / n for the n
+    recommendable items: rel_i is 1 where place i holds a target, and r_i is the place of that item when all
+    are listed by their counts. Items counted alike share the mean of their places; for one that was never
+    counted p(r_i) is 0. So a hit that everybody would be given is worth nothing, and one at the top that
+    popularity would bring last is worth 1 / K.
+
+    Args:
+        lists: items, best first.
+        targets: the right answers.
+        counts: how often each item occurs in the training rows.
+        recommendable: items that could be answered; item 0 never counts.
+
+    Shapes: lists [Q, K]; targets values [T], offsets [Q+1]; counts [V]; recommendable bool [V]. Returns [Q]
+        in [0, 1], NaN where a query has no target.
+    Raises: ArgumentError where shapes do not fit.
+    Source: Murakami, Mori and Orihara 2008 (unexpectedness of what is relevant, against a primitive method);
+        popularity as that method and probabilities by place as in RecTools, where items counted alike stand
+        at the same whole place instead, counting distinct numbers only.
+
+    >>> targets = Ragged(torch.tensor([2, 1]), torch.tensor([0, 1, 2]))
+    >>> counts, every = torch.tensor([0, 3, 2, 0, 0]), torch.tensor([False, True, True, True, True])
+    >>> serendipity(torch.tensor([[2], [1]]), targets, counts, every).tolist()
+    [0.25, 0.0]
+    """
+    table = _check(lists, counts, "counts", dim=1).double().cpu()
+    allowed = _check(lists, recommendable, "recommendable", dim=1).bool().cpu().clone()
+    allowed[:1] = False  # padding
+    number = max(int(allowed.sum()), 1)
+    held, back = table[allowed].unique(return_inverse=True)
+    same = torch.bincount(back, minlength=len(held)).double()  # items counted so often
+    above = same.flip(0).cumsum(0).flip(0) - same  # items counted more often
+    expected = torch.zeros(len(table), dtype=torch.float64)
+    expected[allowed] = ((number + 1 - (above + (same + 1) / 2)) / number)[back]
+    expected[table == 0] = 0.0
+    if targets.offsets.shape != (len(lists) + 1,):
+        raise ArgumentError("targets", f"{len(targets.offsets) - 1:,} queries", expected=f"{len(lists):,}")
+    items = lists.detach().cpu().long()
+    rows = torch.arange(len(lists)).unsqueeze(1) * len(table)
+    wanted = targets.owner.cpu() * len(table) + targets.values.cpu()
+    right = torch.isin(rows + items, wanted) & allowed[items]
+    places = torch.arange(lists.shape[1]).double()
+    gain = ((number - places) / number - expected[items]).clamp(min=0.0) * right
+    sums = gain.sum(1) / max(lists.shape[1], 1)
+    return torch.where(targets.lengths.cpu() > 0, sums, torch.nan).numpy()
+
+
 # -- the catalogue ------------------------------------------------------------------------------------------
 
 
@@ -243,3 +294,89 @@ def gini_of(shown: Tensor) -> float:
     # the places i of items that are shown alike add up to items (2 before + items + 1) / 2
     total = (often * items * (2 * (items.cumsum(0) - items) + items - size)).sum()
     return float(total.double() / (size * shown.sum()))
+
+
+# -- users beside each other --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Alike:
+    """Sums over lists from which the mean likeness of two users' lists follows.
+
+    A list is a vector of length 1 over the items: one over the root of its length where an item stands in it.
+    Those of some users can be taken off.
+
+    Attributes:
+        mass: [V] float64, the sum of all of them.
+        own: the squared length of each user's sum, over all users.
+        lists: how many lists hold an item.
+        pairs: the squared number of each user's lists, over all users.
+    """
+
+    mass: Tensor
+    own: float
+    lists: int
+    pairs: int
+
+    @property
+    def personalisation(self) -> float:
+        """1 less the mean cosine of two lists of different users; NaN where there are no two."""
+        between = self.lists**2 - self.pairs
+        shared = float(self.mass.square().sum()) - self.own
+        return min(max(1 - shared / between, 0.0), 1.0) if between else float("nan")
+
+    def without(self, other: "Alike") -> "Alike":
+        """These sums without those of `other`, whose users are among these, with all their lists."""
+        return Alike(
+            self.mass - other.mass, self.own - other.own, self.lists - other.lists, self.pairs - other.pairs
+        )
+
+
+def alike(lists: Tensor, users: Tensor, items: int) -> Alike:
+    """The sums of `personalisation`, in as many steps as the lists hold items.
+
+    Args:
+        lists: items.
+        users: whose list each is, integers of at least 0.
+        items: the vocabulary size V.
+
+    Shapes: lists [Q, K]; users [Q].
+    """
+    real = lists > 0
+    length = real.sum(1)
+    part = length.clamp(min=1).double().rsqrt().unsqueeze(1).expand(lists.shape)[real]
+    mass = torch.bincount(lists[real], part, minlength=items).double()
+    keys = users.long().unsqueeze(1).expand(lists.shape)[real] * items + lists[real]
+    cells = keys.unique(return_inverse=True)[1]  # one a user and item
+    own = torch.bincount(cells, part).square().sum() if len(cells) else torch.zeros(1)
+    counts = torch.bincount(users[length > 0].long())
+    return Alike(mass, float(own), int((length > 0).sum()), int(counts.square().sum()))
+
+
+def personalisation(lists: Tensor, users: Tensor | NDArray[np.int64] | None = None) -> float:
+    """How differently users are served: 1 - the mean cosine of the lists of two different users.
+
+    Of lists of equal length K the cosine is the share of items that both hold: 0 where everybody gets the
+    same list, 1 where no two people get the same item. Counted from how often items are shown, so it is exact
+    at the cost of reading the lists once, not of comparing all pairs.
+
+    Args:
+        lists: items; a list without any is left out.
+        users: whose list each is, as several lists of one user are no two people's; None: one a user.
+
+    Shapes: lists [Q, K]; users [Q].
+    Returns: in [0, 1]; NaN where fewer than two users have a list.
+    Raises: ArgumentError where shapes do not fit.
+    Source: cosine of binary lists, as "personalization" in recmetrics; over pairs of users, not of queries
+        (ours).
+
+    >>> personalisation(torch.tensor([[1, 2], [2, 3], [2, 4]]))
+    0.5
+    """
+    size = int(lists.max()) + 1 if lists.numel() else 1
+    _check(lists, torch.zeros(size), "lists", dim=1)
+    owner = torch.arange(len(lists)) if users is None else torch.as_tensor(users)
+    if owner.shape != lists.shape[:1] or owner.is_floating_point():
+        raise ArgumentError("users", list(owner.shape), expected=f"integers of shape [{len(lists)}]")
+    owner = owner.unique(return_inverse=True)[1].to(lists.device)
+    return alike(lists, owner, size).personalisation

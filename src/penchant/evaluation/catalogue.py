@@ -1,4 +1,4 @@
-"""How evenly whole systems use the catalogue, and how sure one can be of it."""
+"""How evenly whole systems use the catalogue, how differently they serve users, and how sure one can be."""
 
 from collections.abc import Mapping
 from statistics import NormalDist
@@ -8,18 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from penchant.evaluation.beyond import coverage_of, exposure, gini_of
+from penchant.evaluation.beyond import alike, coverage_of, exposure, gini_of
 from penchant.evaluation.result import Estimate, Setting
 
 Floats = NDArray[np.float64]
 Estimates = dict[str, dict[str, Estimate]]  # by system, by metric
+_METRICS = ("item_coverage", "exposure_gini", "personalisation")
 _GROUPS = 200  # left out one after the other: bounds the cost, whatever the number of users
 
 
 def used(
     lists: Mapping[str, Tensor], users: NDArray[np.int64], recommendable: Tensor, setting: Setting
 ) -> tuple[Estimates, Estimates]:
-    """Item coverage and exposure Gini of all lists, and the first system's lead over every other one.
+    """Item coverage, exposure Gini and personalisation, and the first system's lead over every other one.
 
     The intervals come from a jackknife, not from the bootstrap. A resample of users holds 63 % of them, some
     twice, and so covers fewer items than all of them do, every time: a percentile interval would lie beside
@@ -46,7 +47,8 @@ def used(
     place = np.random.default_rng(setting.seed).permutation(count) % max(groups, 1)
     order = torch.from_numpy(np.argsort(place[owner], kind="stable"))
     sizes = np.bincount(place[owner], minlength=groups).tolist()
-    found = {name: _without(shown[order].split(sizes), recommendable) for name, shown in lists.items()}
+    whose = torch.from_numpy(owner)[order].split(sizes)
+    found = {name: _without(shown[order].split(sizes), whose, recommendable) for name, shown in lists.items()}
     first = next(iter(found))
 
     def estimates(figures: tuple[Floats, Floats], bounds: tuple[float, float]) -> dict[str, Estimate]:
@@ -56,7 +58,7 @@ def used(
         depth = next(iter(lists.values())).shape[1]
         return {
             f"{metric}@{depth}": Estimate(float(whole[m]), float(low[m]), float(high[m]), len(users))
-            for m, metric in enumerate(("item_coverage", "exposure_gini"))
+            for m, metric in enumerate(_METRICS)
         }
 
     means = {name: estimates(figures, (0.0, 1.0)) for name, figures in found.items()}
@@ -68,18 +70,24 @@ def used(
     return means, leads
 
 
-def _without(groups: tuple[Tensor, ...], recommendable: Tensor) -> tuple[Floats, Floats]:
-    """The two figures of all lists, [2], and of all but each group's, [G, 2]."""
-    whole = exposure(torch.cat(groups), recommendable)
-    rest = (whole - exposure(group, recommendable) for group in groups)
-    figures = [[coverage_of(shown), gini_of(shown)] for shown in (whole, *rest)]
+def _without(
+    groups: tuple[Tensor, ...], users: tuple[Tensor, ...], recommendable: Tensor
+) -> tuple[Floats, Floats]:
+    """The three figures of all lists, [3], and of all but each group's, [G, 3]."""
+    lists, owners, items = torch.cat(groups), torch.cat(users), len(recommendable)
+    shown, likeness = exposure(lists, recommendable), alike(lists, owners, items)
+    figures = [[coverage_of(shown), gini_of(shown), likeness.personalisation]]
+    for group, owner in zip(groups, users, strict=True):
+        rest = shown - exposure(group, recommendable)
+        apart = likeness.without(alike(group, owner, items)).personalisation
+        figures.append([coverage_of(rest), gini_of(rest), apart])
     return np.array(figures[0]), np.array(figures[1:])
 
 
 def _interval(whole: Floats, without: Floats, level: float) -> tuple[Floats, Floats]:
     groups = len(without)
     if groups < 2:
-        return np.full(2, np.nan), np.full(2, np.nan)
+        return np.full(len(whole), np.nan), np.full(len(whole), np.nan)
     error = np.sqrt((groups - 1) / groups * np.square(without - without.mean(0)).sum(0))
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     return whole - reach, whole + reach

@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from penchant.data.batch import Ragged, Requests
+from penchant.data.batch import Requests, moved
 from penchant.data.interactions import Interactions
-from penchant.data.split import Part, Queries, Split, split_leave_last
+from penchant.data.split import Part, Queries, Split
+from penchant.data.splitting import split_leave_last
 from penchant.data.vocabulary import FIRST
 from penchant.errors import ArgumentError, SplitError, nearest
+from penchant.evaluation.result import Setting
 from penchant.nn.topk import tie_order
 from penchant.protocols import Candidates
 
@@ -27,6 +29,7 @@ __all__ = [
     "S3REC",
     "CandidateSet",
     "PublishedSetting",
+    "eligible_items",
     "setting",
     "with_masked",
 ]
@@ -62,6 +65,9 @@ class PublishedSetting:
     repeats: bool = True
     cutoffs: tuple[int, ...] = (5, 10, 20)
     history: int | None = 50
+
+    def __str__(self) -> str:
+        return self.name
 
     def split(self, log: Interactions) -> Split:
         """The log in train, validation and test rows as the table had them."""
@@ -127,6 +133,14 @@ def setting(name: str) -> PublishedSetting:
     return _NAMED[name]
 
 
+def eligible_items(split: Split, conditions: Setting) -> Tensor | None:
+    """Which items may be answered under the conditions of an evaluation, [V] bool; None for all."""
+    if conditions.candidates == "all":
+        return None
+    earlier = conditions.candidates == "earlier" and conditions.part == "test"
+    return split.joined().seen_items if earlier else split.seen_items
+
+
 def with_masked(answer: Candidates, requests: Requests, score: float | None) -> Candidates:
     """What a system would have answered, had masked items been given a score instead of being left out.
 
@@ -158,7 +172,7 @@ def with_masked(answer: Candidates, requests: Requests, score: float | None) -> 
 
 def _had_before(asked: Queries) -> Tensor:
     """Whether the target of each query is among the items of its history, [Q] bool; one target a query."""
-    past: Ragged = asked.split.past_items(asked.user, asked.end)
+    past = moved(asked.split.past_items(asked.user, asked.end), "cpu")
     target = asked.targets.values.index_select(0, past.owner)
     again = torch.zeros(len(asked), dtype=torch.bool)
     again[past.owner[past.values == target]] = True

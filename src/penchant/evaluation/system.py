@@ -10,22 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from penchant.data.batch import Ragged, offsets_of
+from penchant.data.batch import Ragged, moved, offsets_of
 from penchant.data.interactions import Interactions, check_numbering
-from penchant.data.split import Part, Queries, Split
+from penchant.data.split import Part, Queries
 from penchant.errors import ArgumentError, SplitError
 from penchant.evaluation.beyond import (
     category_coverage,
     category_entropy,
     intra_list_diversity,
     novelty,
+    serendipity,
 )
 from penchant.evaluation.catalogue import used
 from penchant.evaluation.estimates import Floats, measured, sliced
 from penchant.evaluation.impressions import device_of, judge, too_few_to_tell
-from penchant.evaluation.published import CandidateSet, PublishedSetting, with_masked
+from penchant.evaluation.published import CandidateSet, PublishedSetting, eligible_items, with_masked
 from penchant.evaluation.ranking import candidate_recall, ranking_metrics
 from penchant.evaluation.result import Result, Setting, SystemResult
+from penchant.evaluation.runs import Run, require_one_query_each
 from penchant.protocols import Ranker, Retriever, Staged, require_fitted, window_of
 
 _CUTOFFS = (5, 10, 20)
@@ -85,13 +87,16 @@ def evaluate(
     split = asked.split
     systems = _systems(system, against, asked.split.log)
     given = {"cutoffs": cutoffs, "candidates": candidates, "exclude_seen": exclude_seen}
+    for model in systems.values():
+        if isinstance(model, Run):
+            require_one_query_each(asked)
     conditions = _conditions(asked, part, setting, given)
     conditions = replace(conditions, bootstrap=bootstrap, level=level, seed=seed)
     cutoffs = conditions.cutoffs
     if not isinstance(system, Retriever):
         return judge(systems, asked, replace(conditions, negatives=negatives or 0), negatives=negatives)
     rankers, whole = _rankers(systems), asked
-    eligible = _eligible(split, conditions)
+    eligible = eligible_items(split, conditions)
     asked, unanswerable = _askable(asked, eligible)
     kept = _Questions(asked, conditions, eligible, batch_size)
     rows = [_ask(name, model, kept) for name, model in systems.items() if isinstance(model, Retriever)]
@@ -195,15 +200,6 @@ def _conditions(
     return Setting(split=split.name, part=part, at=at, ties=split.ties, **said)
 
 
-def _eligible(split: Split, conditions: Setting) -> Tensor | None:
-    """[V] which items may be answered; None for all."""
-    if conditions.candidates == "all":
-        return None
-    if conditions.candidates == "seen" or conditions.part != "test":
-        return split.seen_items
-    return split.joined().seen_items
-
-
 def _systems(system: object, against: object, log: Interactions) -> dict[str, Any]:
     """All systems by name, the first one first; each was fitted and numbers its items as the log does."""
     if not isinstance(against, Sequence):
@@ -291,12 +287,9 @@ def _answers(model: Retriever, questions: _Questions) -> tuple[dict[str, Tensor]
     """Every stage's lists [Q, K], and the seconds it took."""
     depth = questions.setting.cutoffs[-1]
     score = questions.setting.masked_score
-    if isinstance(model, Staged) and score is not None:
-        raise ArgumentError(
-            "setting",
-            f"masked_score={score:g}",
-            expected="None for a system of stages, which merges ranks",
-        )
+    if isinstance(model, Staged | Run) and score is not None:
+        what = "system of stages, which merges ranks" if isinstance(model, Staged) else "run, which is a list"
+        raise ArgumentError("setting", f"masked_score={score:g}", expected=f"None for a {what}")
     parts: dict[str, list[Tensor]] = {}
     device = device_of(model)
     began = time.perf_counter()
@@ -333,7 +326,7 @@ def _ask(name: str, model: Retriever, questions: _Questions) -> SystemResult:
     lists = list(stages.values())[-1][:, : cutoffs[-1]]
     per_query: dict[str, Floats] = ranking_metrics(lists, asked.targets, cutoffs=cutoffs)
     if questions.setting.bootstrap:
-        per_query |= _variety(lists[:, : questions.depth], asked.split, questions.depth)
+        per_query |= _variety(lists[:, : questions.depth], asked, questions.depth)
     recalls = {
         stage: {f"recall@{items.shape[1]}": float(np.nanmean(candidate_recall(items, asked.targets)))}
         for stage, items in stages.items()
@@ -346,10 +339,11 @@ def _ask(name: str, model: Retriever, questions: _Questions) -> SystemResult:
     return SystemResult(name, {}, per_query, stages=recalls, lists=lists, seconds=seconds)
 
 
-def _variety(lists: Tensor, split: Split, depth: int) -> dict[str, Floats]:
+def _variety(lists: Tensor, asked: Queries, depth: int) -> dict[str, Floats]:
     """How varied and how novel each list is, by the catalogue's first category, else by its first vectors."""
-    catalogue = split.log.catalogue
+    split, catalogue = asked.split, asked.split.log.catalogue
     found = {f"novelty@{depth}": novelty(lists, split.item_counts)}
+    found[f"serendipity@{depth}"] = serendipity(lists, asked.targets, split.item_counts, split.seen_items)
     traits = [categories.padded for categories in list(catalogue.categories.values())[:1]]
     for table in traits:
         found[f"category_entropy@{depth}"] = category_entropy(lists, table)
@@ -360,7 +354,7 @@ def _variety(lists: Tensor, split: Split, depth: int) -> dict[str, Floats]:
 
 
 def _named(systems: Sequence[object]) -> dict[str, Any]:
-    names = [type(system).__name__ for system in systems]
+    names = [system.name if isinstance(system, Run) else type(system).__name__ for system in systems]
     return {
         n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}": system
         for i, (n, system) in enumerate(zip(names, systems, strict=True))
@@ -386,7 +380,7 @@ def _samples(
     depth = min(10, cutoffs[-1])
     found: list[dict[str, Any]] = []
     for q in chosen:  # a handful, whatever the size
-        history = asked.split.histories(asked.user[q : q + 1], asked.end[q : q + 1], 30)
+        history = moved(asked.split.histories(asked.user[q : q + 1], asked.end[q : q + 1], 30), "cpu")
         targets = asked.targets.values[asked.targets.offsets[q] : asked.targets.offsets[q + 1]]
         items = row.lists[q, :depth]
         items = items[items != 0]

@@ -1,0 +1,137 @@
+"""`penchant compare`: whether one system beats another by more than chance, as a table and as a gate."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from penchant.cli import GATE
+from penchant.cli.console import Screen
+from penchant.cli.questions import Asked, Bundle, ask, labels, read_runs, renamed, tell_places, told_runs
+from penchant.errors import ArgumentError
+from penchant.evaluation import evaluate
+from penchant.evaluation.lines import figure
+from penchant.evaluation.ranking import RANKING_METRICS
+from penchant.evaluation.result import Estimate, Result
+from penchant.evaluation.significance import Comparison, compare_values
+
+_METRICS = ("ndcg@10", "recall@10", "mrr@10")
+
+
+class _Gate(NamedTuple):
+    """A condition on the second system: "not worse" or "better" by a metric; and whether it holds."""
+
+    metric: str
+    asks: str
+    passed: bool
+
+    def told(self, system: str) -> str:
+        """In words."""
+        fact = self.asks.replace("better", "clearly better").replace("not worse", "not clearly worse")
+        if not self.passed:
+            fact = fact.removeprefix("not ") if fact.startswith("not ") else f"not {fact}"
+        return f"gate {'passed' if self.passed else 'failed'}: {system} is {fact} by {self.metric}"
+
+
+def run(options: argparse.Namespace) -> int | None:
+    """Compares the two systems of the command line; GATE where a gate fails."""
+    screen = Screen(options)
+    metrics = _metrics(options)
+    options.cutoffs = None  # the metrics say them
+    paths = [_run_folder(path) for path in (options.a, options.b)]
+    bundles = {place: Bundle.open(path, options.trust) for place, path in enumerate(paths) if path.is_dir()}
+    asked = ask(options, list(bundles.values()), screen)
+    files = {place: path for place, path in enumerate(paths) if place not in bundles}
+    runs = dict(zip(files, read_runs(list(files.values()), asked, options, screen), strict=True))
+    systems: list[Any] = [runs[place] if place in runs else bundles[place].system for place in (0, 1)]
+    a, b = labels(paths)
+    result = renamed(_asked(systems, asked, metrics), [b, a])
+    found = compare_values(
+        result.systems[1].per_query, result.systems[0].per_query, result.users, metrics=metrics,
+        resamples=options.bootstrap, permutations=options.permutations, level=options.level,
+        seed=options.seed,
+    )  # fmt: skip
+    _show(found, result, a, b, screen)
+    places = tell_places(list(runs.values()), asked, result, screen)
+    gates = _gates(found, options)
+    for gate in gates:
+        tell = screen.say if gate.passed else screen.warn
+        tell(gate.told(b))
+    passed = all(gate.passed for gate in gates)
+    screen.answer(
+        {
+            "a": a,
+            "b": b,
+            "setting": result.as_dict()["setting"],
+            "queries": len(result.users),
+            "users": result.n_users,
+            "left_out": dict(result.left_out),
+            "runs": told_runs(files.values(), runs.values(), places),
+            "comparisons": [one.as_dict() for one in found],
+            "gates": [gate._asdict() for gate in gates],
+            "passed": passed,
+        }
+    )
+    return None if passed else GATE
+
+
+def _asked(systems: Sequence[Any], asked: Asked, metrics: Sequence[str]) -> Result:
+    """Both systems' values by query, the second system's first."""
+    conditions = dict(asked.conditions)
+    if asked.setting is None:
+        conditions["cutoffs"] = sorted({int(name.partition("@")[2]) for name in metrics})
+    # Variety and novelty are measured only where intervals are asked for; ours are drawn later.
+    listed = all(name.partition("@")[0] in RANKING_METRICS for name in metrics)
+    return evaluate(
+        systems[1], asked.question, against=[systems[0]], bootstrap=0 if listed else 1, slices=False,
+        samples=0, **conditions,
+    )  # fmt: skip
+
+
+def _metrics(options: argparse.Namespace) -> list[str]:
+    """The metrics compared: those named, and those of the gates."""
+    named = [word.strip() for word in (options.metrics or "").split(",") if word.strip()] or list(_METRICS)
+    metrics = list(dict.fromkeys([*named, *options.gate, *options.better]))
+    for name in metrics:
+        base, at, cutoff = name.partition("@")
+        if not (base and at and cutoff.isdigit() and int(cutoff)):
+            raise ArgumentError("--metrics", name, expected="names such as ndcg@10, parted by commas")
+    return metrics
+
+
+def _run_folder(path: Path) -> Path:
+    """The folder of a run where its result was named; else the path."""
+    return path.parent if path.name == "result.json" else path
+
+
+def _show(found: Sequence[Comparison], result: Result, a: str, b: str, screen: Screen) -> None:
+    screen.title(f"{b} against {a}: {result.setting.part} part")
+    screen.say(result.caption, *(f"left out: {words}" for words in result.omitted))
+    if result.verdict is not None:
+        screen.warn(result.verdict)
+    rows = [
+        [
+            one.metric,
+            figure(Estimate(one.a)),
+            figure(Estimate(one.b)),
+            figure(
+                Estimate(one.difference.value, one.difference.low, one.difference.high),
+                signed=True,
+                judged=False,
+            ),
+            f"{one.p:.4f}",
+            f"{one.p_holm:.4f}",
+            one.verdict,
+        ]
+        for one in found
+    ]
+    screen.table(rows, ["", a, b, f"{b} minus {a}", "p", "p (Holm)", f"{b} is"])
+
+
+def _gates(found: Sequence[Comparison], options: argparse.Namespace) -> list[_Gate]:
+    """What `--gate` and `--better` ask, and whether it holds."""
+    verdicts = {one.metric: one.verdict for one in found}
+    return [
+        *(_Gate(name, "not worse", verdicts[name] != "lower") for name in dict.fromkeys(options.gate)),
+        *(_Gate(name, "better", verdicts[name] == "higher") for name in dict.fromkeys(options.better)),
+    ]
