@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from penchant.evaluation.lines import copies
 from penchant.report import html
-from report.made import profile, result, training
+from report.made import profile, result, studies, training
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,8 @@ def report(tmp_path_factory):
     few = result({"Funnel": 1.0, "Popularity": 0.4}, users=9, verdict="too few users to tell: 9", samples=2)
     two = {"Leave-last-out": result(), "Global time": few}
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return html(two, path, profile=profile(), training=training(), notes=["A note."]), two
+    more = {"studies": studies(), "training": training(), "notes": ["A note."]}
+    return html(two, path, profile=profile(), **more), two
 
 
 def wait(page, condition):
@@ -189,7 +190,8 @@ def test_what_is_measured_at_one_length_stays_when_another_is_chosen(visit, tmp_
     for system in made.systems:
         for name in [name for name in system.metrics if name.startswith("novelty") and name != "novelty@10"]:
             del system.metrics[name]
-        for name in ("category_entropy", "intra_list_diversity", "item_coverage", "exposure_gini"):
+        further = ("item_coverage", "exposure_gini", "serendipity", "personalisation")
+        for name in ("category_entropy", "intra_list_diversity", *further):
             for cutoff in (5, 10, 20):
                 del system.metrics[f"{name}@{cutoff}"]
     page = visit(html(made, tmp_path / "r.html"))
@@ -221,6 +223,51 @@ def test_charts_follow_the_width_and_the_scheme(visit, report):
     assert before > 700
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.heard == []
+
+
+# Of the charts in sight: the colours of text and of marks, and how far each stands out from the page.
+COLOURS = f"""(() => {{
+  const visible = {VISIBLE};
+  const paper = getComputedStyle(document.body).backgroundColor;
+  const light = color => color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  const of = (where, what) => Object.fromEntries(visible.flatMap(e => [...e.querySelectorAll(where)])
+    .map(e => getComputedStyle(e)[what]).filter(c => c.startsWith("rgb(")).map(c => [c, ratio(c, paper)]));
+  return {{
+    text: of("svg text", "fill"),
+    mark: {{...of(".mark-symbol.role-mark path", "fill"), ...of(".mark-line path", "stroke"),
+            ...of(".mark-rule.role-mark line", "stroke"), ...of(".mark-rect.role-mark path", "fill")}},
+  }};
+}})()"""
+
+
+def test_charts_stand_out_from_the_page_in_both_schemes(visit, report):
+    """Text by 4.5 to 1 and marks by 3 to 1 (WCAG 1.4.3 and 1.4.11), in colours of each scheme's own."""
+    seen = {}
+    for scheme in SCHEMES:
+        page = visit(report[0], scheme=scheme)
+        drawn(page)
+        seen[scheme] = page.evaluate(COLOURS)
+        assert len(seen[scheme]["mark"]) >= 4
+        hollow = (
+            "rgb(253, 252, 249)" if scheme == "light" else "rgb(21, 23, 26)"
+        )  # filled with the paper itself
+        marks = [found for color, found in seen[scheme]["mark"].items() if color != hollow]
+        assert min(seen[scheme]["text"].values()) >= 4.5, seen
+        assert min(marks) >= 3, seen
+    for what in ("text", "mark"):
+        assert not set(seen["light"][what]) & set(seen["dark"][what])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_search_alone_fits_and_axe_finds_nothing(visit, tmp_path, width):
+    page = visit(html(None, tmp_path / "r.html", studies=studies()), width=width, scheme="dark")
+    assert drawn(page) == 6  # the best so far, four settings of SASRec, one of EASE
+    assert page.heard == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert Axe().run(page).response["violations"] == []
 
 
 def test_the_numbers_can_be_saved_from_the_page_alone(visit, report):

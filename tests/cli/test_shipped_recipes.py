@@ -17,7 +17,12 @@ def test_no_recipe_is_forgotten_here():
         "movielens-small.yaml",
         "movielens-100k.yaml",
     }
-    assert {file.name for file in DEMO.iterdir()} == {"first.yaml", "leave-last.yaml", "time.yaml"}
+    assert {file.name for file in DEMO.iterdir()} == {
+        "first.yaml",
+        "leave-last.yaml",
+        "time.yaml",
+        "tune.yaml",
+    }
 
 
 def test_the_recipe_for_tables_runs_on_tables(penchant, tables):
@@ -42,7 +47,7 @@ def test_the_recipe_for_movielens_100k(penchant_data):
     assert recipe.data().profile.users == 943
 
 
-@pytest.mark.parametrize("name", ["first", "leave-last", "time"])
+@pytest.mark.parametrize("name", ["first", "leave-last", "time", "tune"])
 def test_recipes_of_the_demo(name, tmp_path):
     file = tmp_path / f"{name}.yaml"
     file.write_text(DEMO.joinpath(f"{name}.yaml").read_text())

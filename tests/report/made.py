@@ -4,6 +4,9 @@ import numpy as np
 
 from penchant.data.profile import DataProfile
 from penchant.evaluation.result import Estimate, Result, Setting, Slice, SystemResult
+from penchant.train.space import Choice, Uniform, Whole
+from penchant.train.study import Trial
+from penchant.train.tuned import Searched, Tuned
 
 CUTOFFS = (5, 10, 20)
 TITLES = """Toy Story (1995)|Heat (1995)|Twelve Monkeys (1995)|Dead Man Walking (1995)|Braveheart (1995)
@@ -56,6 +59,8 @@ def beyond(skill):
                 0.02 + 0.08 * skill, 0.01 + 0.08 * skill, 0.03 + 0.08 * skill, 671
             ),
             f"exposure_gini@{k}": Estimate(0.99 - 0.05 * skill, n=671),
+            f"serendipity@{k}": Estimate(0.004 * skill / k, 0.003 * skill / k, 0.005 * skill / k, 671),
+            f"personalisation@{k}": Estimate(0.6 * skill, 0.55 * skill, 0.64 * skill, 671),
         }
     return found
 
@@ -188,3 +193,45 @@ def training():
         row |= {"gauc": 0.7 + 0.02 * epoch**0.5, "log_loss": 0.3 + 0.002 * (epoch - 4) ** 2}
         din.append(row | {"seconds": 9.0, "examples": 400_000})
     return {"SASRec": rows, "DIN": din, "EASE": []}
+
+
+def studies(trials=24, *, title=str):
+    """Two searches: one over four settings, one of whose trials failed; one over a penalty."""
+    rng = np.random.default_rng(5)
+    space = {
+        "width": Whole(16, 128, step=16),
+        "learning_rate": Uniform(1e-4, 1e-2, log=True),
+        "norm": Choice("sasrec", "pre", "none"),
+        "head": Choice([80, 40], [200]),
+    }
+    made = []
+    for n in range(1, trials + 1):
+        own = {"width": 64, "learning_rate": 1e-3, "norm": "sasrec", "head": [80, 40]}
+        drawn = {
+            "width": int(16 * rng.integers(1, 9)),
+            "learning_rate": float(10 ** rng.uniform(-4, -2)),
+            "norm": str(rng.choice(["sasrec", "pre", "none"])),
+            "head": [[80, 40], [200]][int(rng.integers(2))],
+        }
+        settings = own if n == 1 else drawn
+        off = abs(np.log10(settings["learning_rate"]) + 2.6) + abs(settings["width"] - 96) / 100
+        value = 0.12 - 0.02 * off + rng.normal(0, 0.002)
+        failed = n == 4
+        error = title("epoch 1, step 3: the loss is nan.") if failed else None
+        made.append(
+            Trial(
+                n, settings, None if failed else float(value), 31.0, "failed" if failed else "complete", error
+            )
+        )
+    ridge = [500.0, *(10 ** rng.uniform(0, 4, trials - 1))]
+    curve = [0.11 - 0.01 * (np.log10(l2) - 2.3) ** 2 for l2 in ridge]
+    ease = [Trial(n, {"l2": l2}, float(v), 1.2, "complete") for n, (l2, v) in enumerate(zip(ridge, curve), 1)]
+    found = [
+        Searched(
+            title("SASRec"), "ndcg@10", space, tuple(made), fit={"epochs": 20}, constructor=("width", "norm")
+        ),
+        Searched(
+            title("EASE"), "ndcg@10", {"l2": Uniform(1, 1e4, log=True)}, tuple(ease), constructor=("l2",)
+        ),
+    ]
+    return Tuned({s.name: s for s in found}, "leave last 1 out, per user")

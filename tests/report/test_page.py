@@ -16,7 +16,10 @@ from penchant.errors import ArgumentError, MissingExtraError
 from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
 from penchant.report import html
 from penchant.report.page import _json
-from report.made import profile, result, sample, training
+from penchant.train.space import Choice
+from penchant.train.study import Trial
+from penchant.train.tuned import Searched, Tuned
+from report.made import profile, result, sample, studies, training
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -271,3 +274,49 @@ def test_json_has_no_nan():
         4: -math.inf,
     }
     assert _json(numbers) == {"a": None, "b": [None, 1, None, True, "x"], "c": [0.5, 3], "4": None}
+
+
+def test_a_search_is_on_the_page_and_in_its_numbers(tmp_path):
+    tuned = studies()
+    page = Page(html(result(), tmp_path / "r.html", studies=tuned))
+    assert page.numbers["studies"] == _json(tuned.as_dict())
+    headings = [text for _, text in page.headings]
+    for heading in (
+        "Tuning",
+        "What was found",
+        "Settings of SASRec",
+        "Settings of EASE",
+        "Accuracy and variety",
+    ):
+        assert heading in headings
+    best = tuned.best("SASRec")
+    assert f"width {best.model['width']}" in page.text
+    assert "Trial 4 failed: epoch 1, step 3: the loss is nan." in page.text
+    assert "the best of several on the same queries is an optimistic figure" in page.text
+    rows = sum(f"{t.value:.4f}" in page.text for t in tuned.models["SASRec"].trials if t.value is not None)
+    assert rows == 23
+
+
+def test_a_page_may_hold_a_search_alone(tmp_path):
+    page = Page(html(None, tmp_path / "r.html", studies=studies()))
+    assert page.headings[0] == [1, "Settings of SASRec and EASE"]
+    assert "SASRec comes to 0.1" in page.text
+    assert page.numbers["results"] == {}
+    with pytest.raises(ArgumentError, match="result=None"):
+        html(None, tmp_path / "r.html")
+
+
+def test_a_search_where_all_failed_says_so(tmp_path):
+    trials = tuple(Trial(n, {"l2": 1.0}, None, 1.0, "failed", "no memory") for n in (1, 2))
+    tuned = Tuned({"EASE": Searched("EASE", "ndcg@10", {"l2": Choice(1.0)}, trials)}, "time")
+    page = Page(html(None, tmp_path / "r.html", studies=tuned))
+    assert "Of EASE every trial failed." in page.text
+    assert "Trial 2 failed: no memory" in page.text
+
+
+def test_names_and_settings_of_a_search_stay_text(tmp_path):
+    tuned = studies(title=lambda text: HOSTILE + text)
+    page = Page(html(None, tmp_path / "r.html", studies=tuned))
+    assert "alert(1)" in page.text
+    assert len(page.scripts) == 4
+    assert not [tag for tag, _ in page.tags if tag == "img"]

@@ -7,7 +7,7 @@ from typing import Any
 from penchant.cli.document import Document, parse_value
 from penchant.errors import RecipeError, nearest
 
-MODEL_KEYS = ("class_path", "init_args", "fit", "name")
+MODEL_KEYS = ("class_path", "init_args", "fit", "name", "tune")
 
 
 def apply(document: Document, change: str) -> None:

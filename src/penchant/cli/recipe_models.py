@@ -1,7 +1,7 @@
 """The part `models` of a recipe, and names of models wherever a recipe uses them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -10,10 +10,12 @@ from penchant.cli.changes import MODEL_KEYS
 from penchant.cli.checker import Checker
 from penchant.cli.classes import find_model
 from penchant.cli.document import Keys
+from penchant.cli.recipe_space import space_of
 from penchant.cli.signature import Argument, arguments_of, plain, plain_part, typed, words
 from penchant.data.interactions import Features
 from penchant.errors import nearest
 from penchant.train import fit
+from penchant.train.space import Dimension
 
 # what `penchant train` decides itself, and what no recipe can hold
 _NOT_FIT = ("model", "split", "valid", "weigher", "checkpoint", "resume", "callbacks", "progress")
@@ -29,6 +31,7 @@ class Planned:
         arguments: of its constructor; those that are models are `Planned` too.
         fit: arguments of `fit`.
         keys: where it stands.
+        tune: where `penchant tune` looks for better ones, by argument of the constructor or of `fit`.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Planned:
     arguments: Mapping[str, Any]
     fit: Mapping[str, Any]
     keys: Keys
+    tune: Mapping[str, Dimension] = field(default_factory=dict[str, Dimension])
 
     @property
     def retrieves(self) -> bool:
@@ -126,7 +130,8 @@ def _model(
         training.setdefault("seed", seed)
         if "seed" in known:
             init.setdefault("seed", seed)
-    return Planned(str(given.get("name") or cls.__name__), cls, init, training, keys)
+    space = space_of(checker, given.get("tune"), cls, (*keys, "tune"))
+    return Planned(str(given.get("name") or cls.__name__), cls, init, training, keys, space)
 
 
 def _preferred(cls: type[nn.Module]) -> dict[str, Argument]:

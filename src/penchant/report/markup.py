@@ -35,7 +35,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
         said += f" {key}" if value is True else f' {key}="{escape(str(value))}"'
     inside = join(children)
     return Markup(
-        f"<{name}{said}>{inside}" + ("" if name in {"input", "meta", "link", "br"} else f"</{name}>")
+        f"<{name}{said}>{inside}" + ("" if name in {"input", "meta", "link", "br", "wbr"} else f"</{name}>")
     )
 
 

@@ -18,12 +18,14 @@ from penchant.errors import ArgumentError, MissingExtraError
 from penchant.evaluation.result import Result
 from penchant.report.markup import Markup, facts, join, safe, tag
 from penchant.report.words import count, headline, listing
+from penchant.train.tuned import Tuned
 
 
 def html(
-    result: Result | Mapping[str, Result],
+    result: Result | Mapping[str, Result] | None,
     path: str | Path,
     *,
+    studies: Tuned | None = None,
     profile: DataProfile | None = None,
     training: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     title: str | None = None,
@@ -35,8 +37,10 @@ def html(
     The page holds the numbers it shows as JSON (`id="penchant-result"`).
 
     Args:
-        result: of `evaluate`; or several by what to call them, the one to lead with first.
+        result: of `evaluate`; or several by what to call them, the one to lead with first; None for a page
+            of `studies` alone.
         path: the file to write, `report.html`; its folder is made.
+        studies: of `tune`: what was tried and what came of it.
         profile: what the data holds (`log.profile`).
         training: `model.training_log` by model.
         title: of the page; by default what was compared.
@@ -44,12 +48,12 @@ def html(
         json: whether to write the numbers beside the page too, as `report.json`.
 
     Returns: the path of the page.
-    Raises: ArgumentError without a result, or where the page would be overwritten by its own JSON;
+    Raises: ArgumentError without result and studies, or where the page would be overwritten by its own JSON;
         MissingExtraError without the extra "plots".
     """
     path = Path(path)
-    results = dict(result) if isinstance(result, Mapping) else {"result": result}
-    if not results:
+    results = dict(result) if isinstance(result, Mapping) else {} if result is None else {"result": result}
+    if not results and studies is None:
         raise ArgumentError("result", result, expected="a Result, or several by name")
     if path.suffix == ".json" and json:
         raise ArgumentError(
@@ -59,9 +63,9 @@ def html(
             fix="the numbers go into a .json beside it",
         )
     _need_the_extra()
-    title = title or _title(results)
-    numbers = json_text.dumps(_numbers(results, profile, training or {}, title, notes), allow_nan=False)
-    page = _page(results, profile, training or {}, title, notes, numbers)
+    title = title or _title(results, studies)
+    whole = _numbers(results, studies, profile, training or {}, title, notes)
+    page = _page(results, studies, profile, training or {}, title, notes, numbers := _dumped(whole))
     if json:
         with atomic_file(path.with_suffix(".json")) as file:
             file.write_text(numbers, encoding="utf-8")
@@ -78,7 +82,13 @@ def _need_the_extra() -> None:
             raise MissingExtraError(package, "plots") from error
 
 
-def _title(results: Mapping[str, Result]) -> str:
+def _dumped(whole: Mapping[str, Any]) -> str:
+    return json_text.dumps(whole, allow_nan=False)
+
+
+def _title(results: Mapping[str, Result], studies: Tuned | None) -> str:
+    if not results and studies is not None:
+        return f"Settings of {listing(list(studies.models))}"
     first, *others = list(
         dict.fromkeys(system.name for result in results.values() for system in result.systems)
     )
@@ -90,6 +100,7 @@ def _title(results: Mapping[str, Result]) -> str:
 
 def _numbers(
     results: Mapping[str, Result],
+    studies: Tuned | None,
     profile: DataProfile | None,
     training: Mapping[str, Sequence[Mapping[str, Any]]],
     title: str,
@@ -98,6 +109,7 @@ def _numbers(
     whole = {
         "title": title,
         "results": {name: result.as_dict() for name, result in results.items()},
+        "studies": None if studies is None else studies.as_dict(),
         "profile": None if profile is None else profile.as_dict(),
         "training": {model: [dict(row) for row in rows] for model, rows in training.items()},
         "notes": list(notes),
@@ -135,13 +147,14 @@ def _version() -> str:
 
 def _page(
     results: Mapping[str, Result],
+    studies: Tuned | None,
     profile: DataProfile | None,
     training: Mapping[str, Sequence[Mapping[str, Any]]],
     title: str,
     notes: Sequence[str],
     numbers: str,
 ) -> str:
-    from penchant.report import about, samples  # altair is an extra, and read by these
+    from penchant.report import about, samples, tuning  # altair is an extra, and read by these
     from penchant.report import results as found
     from penchant.report import training as curves
     from penchant.report.figures import Figures
@@ -154,6 +167,8 @@ def _page(
         place = len(shown) - 1  # before the conditions
         shown[place:place] = [("Some users, looked at", people)] if people else []
         parts.append(_Part(name if len(results) > 1 else "Results", _lead(result), shown, name))
+    if studies is not None:
+        parts.append(_Part("Tuning", tuning.lead(studies), tuning.sections(studies, figures)))
     if curves_of := curves.sections(training, figures):
         parts.append(_Part("Training", Markup(), curves_of))
     if profile is not None:
@@ -165,7 +180,7 @@ def _page(
         policy=_policy(bundle, script),
         style=_template("page.css"),
         title=safe(title),
-        summary=_summary(results),
+        summary=_summary(results) if results or studies is None else tuning.summary(studies),
         contents=_contents(parts),
         parts=join(_body(i, part) for i, part in enumerate(parts)),
         version=safe(_version()),

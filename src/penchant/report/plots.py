@@ -169,6 +169,130 @@ def curves(
     return _spec(alt.layer(*layers), 200, names)
 
 
+def progress(
+    rows: Sequence[tuple[str, int, float, float]], models: Sequence[str], metric: str
+) -> Spec | None:
+    """The best so far against the trial, a line a model; rows are (model, trial, value, best so far)."""
+    values: list[Row] = [
+        {"model": model, "trial": trial, "value": value, "best": best} for model, trial, value, best in rows
+    ]
+    if not values:
+        return None
+    color, shape = _series("model:N", models, None)
+    axis = alt.Axis(tickMinStep=1, format="d")
+    x = alt.X("trial:Q", title="trial", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=8))
+    scale = alt.Scale(zero=False, nice=True)
+    told = ["model:N", "trial:Q", *(alt.Tooltip(f"{n}:Q", format=".4f") for n in ("value", "best"))]
+    base = alt.Chart(alt.Data(values=values)).encode(x=x, color=color, tooltip=told)
+    line = base.mark_line(strokeWidth=2, interpolate="step-after")
+    points = base.mark_point(size=36, filled=True, opacity=0.75)
+    return _spec(
+        alt.layer(
+            line.encode(y=alt.Y("best:Q", title=label(metric), scale=scale)),
+            points.encode(y=alt.Y("value:Q", title=label(metric), scale=scale), shape=shape),
+        ),
+        240,
+        models,
+    )
+
+
+_TRIALS = ("a trial", "its own settings", "the best")
+
+
+def setting(
+    rows: Sequence[tuple[Any, float | None, int]], name: str, metric: str, *, log: bool, best: int | None
+) -> Spec | None:
+    """A metric against one setting, a point a trial; rows are (setting, metric, trial).
+
+    Numbers lie on an axis of numbers, all else in columns. Trials without a number lie on no such axis.
+    """
+    numeric = all(
+        value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        for value, _, _ in rows
+    )
+    values: list[Row] = [
+        {
+            "setting": value if numeric else str(value),
+            "value": found,
+            "trial": trial,
+            "what": _TRIALS[2] if trial == best else _TRIALS[1] if trial == 1 else _TRIALS[0],
+        }
+        for value, found, trial in rows
+        if found is not None and not (numeric and (value is None or (log and value <= 0)))
+    ]
+    if not values:
+        return None
+    color, shape = _series("what:N", _TRIALS, None)
+    if numeric:
+        zero: Any = {} if log else {"zero": False}  # a logarithm has none, and Vega complains if told
+        scale = alt.Scale(type="log" if log else "linear", nice=False, padding=12, **zero)
+        marks = _log_marks([row["setting"] for row in values]) if log else alt.Undefined
+        axis = alt.Axis(format=",.4~r", tickCount=5, values=marks)
+        x = alt.X("setting:Q", title=name, scale=scale, axis=axis)
+    else:
+        x = alt.X("setting:N", title=name, axis=alt.Axis(labelAngle=0), sort=None)
+    y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False, nice=True))
+    shown = alt.Tooltip("setting:Q" if numeric else "setting:N", title=name)
+    told = ["trial:Q", shown, alt.Tooltip("value:Q", title=metric, format=".4f")]
+    base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y, color=color, shape=shape, tooltip=told)
+    plain = base.mark_point(size=60, filled=True, opacity=0.75)
+    marked = [row for row in values if row["what"] != _TRIALS[0]]  # once more, above the others
+    layers: list[Any] = [plain]
+    if marked:
+        above = base.properties(data=alt.Data(values=marked))
+        layers.append(above.mark_point(size=130, filled=True, opacity=1))
+    return _spec(alt.layer(*layers), 220, _TRIALS)
+
+
+def _log_marks(values: Sequence[float]) -> list[float]:
+    """Powers of ten around some numbers; between them 2 and 5 times as much where these alone are few."""
+    low, high = (math.log10(bound(values)) for bound in (min, max))
+    steps = (1,) if high - low > 1.5 else (1, 2, 5)
+    every = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+    return [mark for mark in every if low - 0.35 <= math.log10(mark) <= high + 0.35]
+
+
+def tradeoff(systems: Sequence[SystemResult], accuracy: str, variety: str) -> Spec | None:
+    """A metric of accuracy against one of variety, a point a system, with both intervals as a cross."""
+    rows: list[Row] = [
+        {"system": s.name}
+        | {f"{side}_{key}": number for side, e in pair.items() for key, number in _numbers(e).items()}
+        for s in systems
+        if accuracy in s.metrics and variety in s.metrics
+        and (pair := {"y": s.metrics[accuracy], "x": s.metrics[variety]})
+        and all(math.isfinite(e.value) for e in pair.values())
+    ]  # fmt: skip
+    if len({row["x_value"] for row in rows}) < 2:  # nothing to see where all are alike
+        return None
+    color, shape = _series("system:N", systems, None)
+    scale = alt.Scale(zero=False, nice=True, padding=10)
+    x = alt.X("x_value:Q", title=label(variety), scale=scale, axis=alt.Axis(tickCount=5))
+    y = alt.Y("y_value:Q", title=label(accuracy), scale=scale)
+    told: list[Any] = ["system:N"]
+    told += [
+        alt.Tooltip(f"{side}_{key}:Q", title=f"{label(name)}{said}", format=".4f")
+        for side, name in (("y", accuracy), ("x", variety))
+        for key, said in (("value", ""), ("low", ", from"), ("high", ", to"))
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(color=color, tooltip=told)
+    layers: list[Any] = []
+    for side, start, end in (("x", {"x": _from(x, "x_low:Q"), "y": y}, "x_high:Q"),
+                             ("y", {"x": x, "y": _from(y, "y_low:Q")}, "y_high:Q")):  # fmt: skip
+        sure = [row for row in rows if row[f"{side}_low"] is not None]
+        if sure:
+            rule: Any = base.properties(data=alt.Data(values=sure)).mark_rule(strokeWidth=2, opacity=0.7)
+            layers.append(rule.encode(**start, **{f"{side}2": end}))
+    layers.append(base.mark_point(size=90, filled=True, opacity=1).encode(x=x, y=y, shape=shape))
+    return _spec(alt.layer(*layers), 260, [s.name for s in systems])
+
+
+def _from(axis: Any, shorthand: str) -> Any:
+    """The same axis for another column."""
+    other = axis.copy()
+    other.shorthand = shorthand
+    return other
+
+
 # -- what they share -------------------------------------------------------------------------------------
 
 _COLORS = [f"var(--series-{i})" for i in range(1, 7)]

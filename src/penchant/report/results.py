@@ -7,7 +7,7 @@ from typing import Literal
 from penchant.evaluation.compare import MIN_USERS, too_few
 from penchant.evaluation.lines import UNCLEAR, copies
 from penchant.evaluation.result import Estimate, Result, Setting, Slice
-from penchant.report import plots
+from penchant.report import plots, tradeoffs
 from penchant.report.figures import Figures
 from penchant.report.markup import Markup, details, facts, framed, join, table, tag
 from penchant.report.words import (
@@ -50,6 +50,7 @@ def sections(result: Result, figures: Figures) -> list[tuple[str, Markup]]:
         ("How good the lists are", _quality(result, "ranking", figures)),
         ("How good single scores are", _quality(result, "single", figures)),
         ("Beyond accuracy", _quality(result, "beyond", figures)),
+        ("Accuracy and variety", tradeoffs.section(result, figures)),
         ("For whom it works", _slices(result, figures)),
         ("Where candidates get lost", _stages(result, figures)),
         ("Ranker: probabilities", _ranker(result, figures)),
@@ -165,6 +166,7 @@ def _cell(result: Result, i: int, name: str, decimals: int) -> Markup:
         return tag("td", NOTHING, data_of=system.name)
     parts = [
         _number(estimate, "value", "metrics", i, name, decimals),
+        tag("wbr"),  # where there is no room for both, the interval goes below
         _interval(estimate, "metrics", i, name, decimals),
     ]
     if (difference := system.difference.get(name)) is not None:

@@ -89,6 +89,17 @@ _METRICS = {
         "beyond",
         "neither",
     ),
+    "serendipity": Metric(
+        "Serendipity",
+        "hits that a list of the most popular would not have had as early; 0 is none of them.",
+        "beyond",
+    ),
+    "personalisation": Metric(
+        "Personalisation",
+        "how little the lists of two users share; 0 is the same list for all, 1 is nothing in common.",
+        "beyond",
+        "neither",
+    ),
     "item_coverage": Metric(
         "Catalogue coverage", "the share of all items that stands in anybody's list.", "beyond", "neither"
     ),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from penchant.data.atomic import atomic_file
 from penchant.data.interactions import Features
+from penchant.data.provenance import put_json, to_json
 from penchant.errors import ArgumentError, StoreError, TrustError, nearest
 from penchant.protocols import is_fitted
 
@@ -187,7 +188,7 @@ def _resolved(path: str, trust: Sequence[str]) -> type[nn.Module]:
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Writes parameters, persistent buffers and arrays among the arguments as one safetensors file.
 
-    It notes where the model was not fitted.
+    It notes where the model was not fitted, and on which rows its statistics were counted.
 
     Raises: StoreError if it cannot be written; what stood there before stays, whole.
     """
@@ -195,21 +196,25 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     with suppress(ArgumentError):  # a model that cannot be described has weights all the same
         _described(model, "", arrays)
     named = {**weights_of(model), **{_PREFIX + name: array for name, array in arrays.items()}}
-    save_tensors(named, path, note=None if is_fitted(model) else {"fitted": "no"})
+    note = {} if is_fitted(model) else {"fitted": "no"}
+    if (counted := to_json(model)) is not None:
+        note["provenance"] = counted
+    save_tensors(named, path, note=note or None)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Fills parameters and buffers from what `save_weights` wrote; checks all before it fills the first.
 
-    The model is then fitted if the one that was saved was.
+    The model is then fitted if the one that was saved was, and knows on which rows it was counted.
 
     Raises: StoreError that names the first tensor that is missing, left over, of another shape or type.
     """
     put_weights(model, {k: t for k, t in _read(Path(path)).items() if not k.startswith(_PREFIX)}, str(path))
     with safe_open(Path(path), framework="pt") as file:
-        fitted = (file.metadata() or {}).get("fitted") != "no"
+        note: dict[str, str] = file.metadata() or {}
+    put_json(model, note.get("provenance"), str(path))
     if hasattr(model, "fitted"):
-        model.fitted = fitted  # type: ignore[assignment]
+        model.fitted = note.get("fitted") != "no"  # type: ignore[assignment]
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

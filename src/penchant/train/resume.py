@@ -133,7 +133,7 @@ def load_run(run: Run, folder: Path, settings: Mapping[str, Any]) -> bool:
         return False
     manifest = _manifest(state)
     now = json.loads(json.dumps(settings))
-    if different := list(_differences(manifest["settings"], now)):
+    if different := list(differences(manifest["settings"], now)):
         listed = "\n".join(f"  {line}" for line in different)
         raise StoreError(
             f"{state}: this run was started with other settings:\n{listed}\n"
@@ -163,10 +163,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
+def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
+    """Every place in which two trees of JSON values differ: "fit.epochs: 5 then, 6 now"."""
     if isinstance(then, dict) and isinstance(now, dict):
         for key in [*then, *(key for key in now if key not in then)]:
-            yield from _differences(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+            yield from differences(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
     elif then != now:
         yield f"{where}: {then!r} then, {now!r} now"
 
@@ -179,22 +180,25 @@ def fingerprint(source: Source, split: Split | None) -> dict[str, Any]:
         "seed": source.seed,
         "shuffle": source.shuffle,
     }
-    if split is not None:
-        log = split.log
-        columns = [
-            log.item,
-            log.time,
-            split.part,
-            *(c for c in (log.label, log.event, split.usable) if c is not None),
-        ]
-        found |= {"split": split.name, "ties": split.ties, "events": len(log), "checksum": _checksum(columns)}
-    return found
+    return found if split is None else found | rows(split)
+
+
+def rows(split: Split) -> dict[str, Any]:
+    """What tells the rows of one split from those of another."""
+    log = split.log
+    columns = [
+        log.item,
+        log.time,
+        split.part,
+        *(c for c in (log.label, log.event, split.usable) if c is not None),
+    ]
+    return {"split": split.name, "ties": split.ties, "events": len(log), "checksum": _checksum(columns)}
 
 
 def _checksum(tensors: list[Tensor]) -> str:
     found = 0
     for tensor in tensors:
-        array: Any = tensor.contiguous().numpy()  # arrays are buffers; their stubs do not say so before 3.12
+        array: Any = tensor.cpu().contiguous().numpy()  # arrays are buffers; old stubs do not say so
         found = zlib.crc32(array, found)
     return f"{found:08x}"
 
