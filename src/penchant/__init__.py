@@ -11,22 +11,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penchant import rank, report, retrieve
+    from penchant import rank, report, retrieve, world
     from penchant.data import datasets, split_by_item, split_by_time, split_by_user, split_leave_last
+    from penchant.data.audit import audit
     from penchant.data.events import at_least, categorical, equals, items, read_events, users
     from penchant.data.store import open_log
     from penchant.errors import PenchantError
     from penchant.evaluation import evaluate
     from penchant.funnel import Funnel, load
-    from penchant.train import fit
+    from penchant.train import Choice, Uniform, Whole, fit, tune
 
     __version__: str
 
 __all__ = [
+    "Choice",
     "Funnel",
     "PenchantError",
+    "Uniform",
+    "Whole",
     "__version__",
     "at_least",
+    "audit",
     "categorical",
     "datasets",
     "equals",
@@ -43,13 +48,19 @@ __all__ = [
     "split_by_time",
     "split_by_user",
     "split_leave_last",
+    "tune",
     "users",
+    "world",
 ]
 
 _HOMES = {
+    "Choice": "penchant.train",
     "Funnel": "penchant.funnel",
     "PenchantError": "penchant.errors",
+    "Uniform": "penchant.train",
+    "Whole": "penchant.train",
     "at_least": "penchant.data.events",
+    "audit": "penchant.data.audit",
     "categorical": "penchant.data.events",
     "equals": "penchant.data.events",
     "evaluate": "penchant.evaluation",
@@ -58,10 +69,11 @@ _HOMES = {
     "load": "penchant.funnel",
     "open_log": "penchant.data.store",
     "read_events": "penchant.data.events",
-    "split_by_item": "penchant.data.split",
-    "split_by_time": "penchant.data.split",
-    "split_by_user": "penchant.data.split",
-    "split_leave_last": "penchant.data.split",
+    "split_by_item": "penchant.data.splitting",
+    "split_by_time": "penchant.data.splitting",
+    "split_by_user": "penchant.data.splitting",
+    "split_leave_last": "penchant.data.splitting",
+    "tune": "penchant.train",
     "users": "penchant.data.events",
 }
 _MODULES = {
@@ -69,6 +81,7 @@ _MODULES = {
     "rank": "penchant.rank",
     "report": "penchant.report",
     "retrieve": "penchant.retrieve",
+    "world": "penchant.world",
 }
 
 

@@ -5,6 +5,7 @@ PenchantError
 ├── DataError        an event or attribute table; lists every problem found in one pass
 ├── RecipeError      a recipe or settings file
 ├── SplitError       a split or a query that the log cannot give
+├── LeakError        something was learned from, or asked with, what came later
 ├── TrainingError    a run that cannot go on (not-a-number, exhausted data)
 ├── StoreError       a folder of arrays, a checkpoint or a bundle that cannot be read as whole
 │   └── VersionError     ... because another version wrote it
@@ -91,6 +92,10 @@ class RecipeError(PenchantError, ValueError):
 
 class SplitError(PenchantError, ValueError):
     """The log cannot be split, or asked, in this way."""
+
+
+class LeakError(PenchantError, ValueError):
+    """Something was learned from, or asked with, what it must not know; an audit found it."""
 
 
 class TrainingError(PenchantError, RuntimeError):

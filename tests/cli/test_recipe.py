@@ -10,6 +10,7 @@ from penchant.cli import columns, rehearsal, train
 from penchant.cli.recipe import read_recipe
 from penchant.data.events import AtLeast, Equals
 from penchant.errors import ArgumentError, RecipeError, TrustError
+from penchant.funnel import Rules
 from penchant.retrieve import SASRec
 
 
@@ -116,6 +117,11 @@ def test_a_seed_goes_to_every_model_and_its_fit(read):
         ({"evaluate": {"against": ["DIN"]}}, "'DIN' is no retriever or further ranker of this"),
         ({"evaluate": {"cutoffs": [0]}}, r"evaluate.cutoffs: cutoffs=\[0\]: expected integers of at least 1"),
         ({"evaluate": {"level": 95}}, r"evaluate.level: level=95.* inside \(0, 1\)"),
+        (
+            {"funnel": {"rules": {"quotas": {"genres": 1}}}},
+            "rules have no 'quotas'; did you mean 'quota'",
+        ),
+        ({"funnel": {"rules": {"quota": {"genres": -1}}}}, "a number of items, 0 or more"),
         ({"evaluate": {"setting": "s3req"}}, "a published setting .did you mean 's3rec'"),
         ({"evaluate": {"setting": "s3rec", "cutoffs": [5]}}, "nothing beside setting='s3rec'"),
         ({"report": "../report.html"}, "expected a file name"),
@@ -263,6 +269,8 @@ BAD = {
     "funnel.weights=[1]": "weights=[1",
     "evaluate.cutoffs=[0]": "cutoffs=[0]: expected",
     "data.user=U": "userId",
+    "funnel.rules={quota: {gender: 2}}": "a category of the catalogue",
+    "funnel.rules={pinned: [77]}": "an item id of the log",
     "split.leave_last.k=100": "k",
 }
 
@@ -297,6 +305,11 @@ def test_of_a_large_table_the_header_is_looked_at(penchant, home, tmp_path, monk
     said = penchant(f"{line} --set data.user=UserId")
     assert said.code == 2
     assert "data.user: no column 'UserId'; did you mean 'userId'?" in said.err
+
+
+def test_standing_rules_of_a_recipe_reach_the_funnel(read):
+    recipe = read(funnel={"rank": "DIN", "rules": {"quota": {"genres": {"A": 0}}, "deny": [101]}})
+    assert recipe.funnel["rules"] == Rules(deny=[101], quota={"genres": {"A": 0}})
 
 
 def test_check_says_fine_and_what_differs(penchant, home, tmp_path):

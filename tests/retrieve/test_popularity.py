@@ -49,10 +49,10 @@ def test_it_says_which_rows_it_counted():
     split = split_leave_last(log)
     model = Popularity(log.features)
     model.solve(split)
-    rows = split.train.rows
-    assert model.provenance["rows"] == (int(rows[0]), int(rows[-1]))
-    assert model.provenance["latest"] == int(log.time[rows].max())
-    assert model.provenance["count"] == len(rows)
+    rows, (counted,) = split.train.rows, model.provenance
+    assert (counted.first, counted.last) == (int(rows[0]), int(rows[-1]))
+    assert counted.latest == int(log.time[rows].max())
+    assert (counted.rows, counted.train, counted.stray) == (len(rows), len(rows), None)
 
 
 def test_decay_needs_times():

@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import NoReturn
 
 from penchant.cli import arguments
-from penchant.errors import PenchantError, TrustError, nearest
+from penchant.errors import LeakError, PenchantError, TrustError, nearest
 
 __all__ = ["COMMANDS", "Command", "main"]
 
-FINE, BROKEN, BAD, INTERRUPTED = 0, 1, 2, 130
+FINE, BROKEN, BAD, GATE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EPILOG = """\
 first steps:
@@ -25,7 +25,8 @@ environment:
   OMP_WAIT_POLICY               PASSIVE unless you set it: threads that spin as they wait slow a busy machine
 
 exit codes:
-  0 fine, 1 something broke (disk full, a bug), 2 bad usage or bad input, 130 interrupted by Ctrl-C
+  0 fine, 1 something broke (disk full, a bug), 2 bad usage or bad input, 3 a gate failed or a leak was found,
+  130 interrupted by Ctrl-C
 """
 
 
@@ -34,7 +35,8 @@ class Command:
     """A command of `penchant`.
 
     Attributes:
-        module: whose `function(options) -> None` does the work; imported when the command runs, not before.
+        module: whose `function(options)` does the work and gives None or an exit code; imported when it is
+            called, not before.
         function: its name.
         line: what the command does, in one line.
         arguments: adds the command's arguments to a parser; must import nothing heavy.
@@ -59,11 +61,35 @@ COMMANDS = {
     "profile": Command(
         "penchant.cli.data", "profile", "what a log holds, and what is odd about it", arguments.profile
     ),
+    "simulate": Command(
+        "penchant.cli.simulate",
+        "run",
+        "a log of a simulated world, and the truth about it",
+        arguments.simulate,
+    ),
     "train": Command(
         "penchant.cli.train", "run", "a recipe to a bundle, its figures and a report", arguments.train
     ),
+    "tune": Command(
+        "penchant.cli.tune", "run", "the best settings of a recipe's models, by validation", arguments.tune
+    ),
+    "audit": Command(
+        "penchant.cli.audit",
+        "run",
+        "whether a recipe or a bundle learns from what comes later; a gate for scripts",
+        arguments.audit,
+    ),
     "evaluate": Command(
-        "penchant.cli.evaluate", "run", "how good a saved bundle is on held-out events", arguments.evaluate
+        "penchant.cli.evaluate",
+        "run",
+        "how good a saved bundle, or a list of another tool, is on held-out events",
+        arguments.evaluate,
+    ),
+    "compare": Command(
+        "penchant.cli.compare",
+        "run",
+        "whether one system beats another by more than chance; a gate for scripts",
+        arguments.compare,
     ),
     "recommend": Command(
         "penchant.cli.recommend", "run", "lists for users, with reasons", arguments.recommend
@@ -96,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: what stands behind `penchant`; the process's own arguments by default.
 
-    Returns: the exit code: 0 fine, 1 broken, 2 bad usage or input, 130 interrupted.
+    Returns: the exit code: 0 fine, 1 broken, 2 bad usage or input, 3 a gate failed, 130 interrupted.
     """
     if argv is None:  # a process of our own: OpenMP reads this once, when torch is imported
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -107,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     command = COMMANDS[options.command]
     try:
-        getattr(import_module(command.module), command.function)(options)
+        code = getattr(import_module(command.module), command.function)(options)
     except KeyboardInterrupt:
         return _told("interrupted; the same command goes on from its last checkpoint", INTERRUPTED)
     except BrokenPipeError:  # the reader (head, less) has seen enough; the interpreter must not flush again
@@ -121,7 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if isinstance(error, TrustError)
             else []
         )
-        return _told("\n".join([str(error), *hint, *getattr(error, "__notes__", [])]), BAD)
+        code = GATE if isinstance(error, LeakError) else BAD
+        return _told("\n".join([str(error), *hint, *getattr(error, "__notes__", [])]), code)
     except OSError as error:
         if options.debug:
             raise
@@ -131,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _told(
             f"{error.filename or 'input or output'}: {error.strerror or error}", BAD if named else BROKEN
         )
-    return FINE
+    return code or FINE
 
 
 def _told(message: str, code: int) -> int:

@@ -3,49 +3,31 @@
 Nothing heavy is imported here, so `--help` answers at once. A test runs each example as it is printed.
 """
 
-import argparse
 from argparse import ArgumentParser
 from pathlib import Path
 
+from penchant.cli.argument_parts import common
+from penchant.cli.argument_parts import count as _count
+from penchant.cli.argument_parts import say as _say
+from penchant.cli.argument_parts import seed as _seed
+from penchant.cli.argument_parts import trust as _trust
+from penchant.cli.audit_arguments import audit
+from penchant.cli.measuring_arguments import compare, evaluate
+from penchant.cli.simulate_arguments import simulate
 
-def common(parser: ArgumentParser) -> None:
-    """What every command takes."""
-    group = parser.add_argument_group("output")
-    group.add_argument(
-        "--json", action="store_true", help="the result as one JSON document on stdout; messages go to stderr"
-    )
-    group.add_argument(
-        "--quiet", action="store_true", help="no messages and no progress, only the result and errors"
-    )
-    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
-
-
-def _say(parser: ArgumentParser, usage: str, does: str, example: str) -> None:
-    parser.usage = " ".join([parser.prog, *([usage] if usage else []), "[options]"])
-    parser.description, parser.epilog = does, f"example:\n{example}"
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected an integer of at least 1")
-    return number
-
-
-_count.__name__ = "integer"
-
-
-def _seed(parser: ArgumentParser, of: str) -> None:
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help=f"of {of}; the same seed gives the same numbers (0)"
-    )
-
-
-def _trust(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--trust", action="append", default=[], metavar="PACKAGE",
-        help="a package beside penchant whose model classes may be imported; once for each package",
-    )  # fmt: skip
+__all__ = [
+    "audit",
+    "common",
+    "compare",
+    "demo",
+    "evaluate",
+    "import_",
+    "profile",
+    "recommend",
+    "simulate",
+    "train",
+    "tune",
+]
 
 
 # -- the commands ------------------------------------------------------------------------------------------
@@ -208,53 +190,49 @@ Paths in a recipe are relative to the recipe.""",
     )  # fmt: skip
     parser.add_argument("--check", action="store_true", help="check the recipe and stop")
     parser.add_argument("--fresh", action="store_true", help="do not go on from checkpoints: start anew")
+    parser.add_argument(
+        "--no-audit", action="store_true", help="train and evaluate even what leaks (see penchant audit)"
+    )
     _trust(parser)
 
 
-def evaluate(parser: ArgumentParser) -> None:
-    """Arguments of `penchant evaluate`."""
+def tune(parser: ArgumentParser) -> None:
+    """Arguments of `penchant tune`."""
     _say(
         parser,
-        "BUNDLE",
+        "RECIPE",
         """\
-Evaluates a saved bundle on held-out events, with bootstrap intervals, against
-each of its retrievers. Where the bundle lies in the folder of a `penchant
-train` run, data and split are those of its recipe; else say them.""",
+Looks for better settings of every model of a recipe that says where, each with
+as many trials: the first is the recipe's own settings, the others are drawn by
+Optuna. Models are judged by the validation part alone; the test part is not
+asked. Killed or interrupted, the same command goes on where it was, and with
+more trials it goes on from the last. Writes DIR/tuned.yaml (the recipe with the
+best settings, for `penchant train`), DIR/tune.json and DIR/report.html.
+
+  models:
+    - class_path: SASRec
+      fit: {epochs: 10}
+      tune:
+        width: [32, 64, 128]                                 # one of these
+        dropout: {low: 0, high: 0.5}                         # in between; whole numbers for whole arguments
+        learning_rate: {low: 1e-4, high: 1e-2, log: true}    # arguments of fit stand here, too""",
         """\
   $ penchant demo --prepare
-  $ penchant train demo/first.yaml --out run
-  $ penchant evaluate run --part valid --cutoffs 10 --report valid.html""",
+  $ penchant tune demo/tune.yaml --trials 2 --set models.SASRec.fit.epochs=1 --out tuned
+  $ penchant train tuned/tuned.yaml --check""",
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file")
+    parser.add_argument(
+        "--trials", type=_count, default=20, metavar="N", help="of each model, its own settings first (20)"
     )
     parser.add_argument(
-        "bundle", type=Path, metavar="BUNDLE", help="a bundle, or the folder of a run that holds one"
-    )
-    parser.add_argument("--recipe", type=Path, metavar="RECIPE", help="take data and split from this recipe")
-    parser.add_argument(
-        "--data", type=Path, metavar="STORE", help="ask about this log instead of the bundle's own"
+        "--out", type=Path, metavar="DIR", help="where everything goes (runs/NAME-tuned of the recipe)"
     )
     parser.add_argument(
-        "--split",
-        metavar="NAME[,KEY=VALUE]",
-        help="leave_last,k=1 or time,valid=0.1,test=2015-01-01 or user or item",
-    )
-    parser.add_argument(
-        "--part", choices=("valid", "test"), default="test", help="which part to ask about (test)"
-    )
-    parser.add_argument(
-        "--at", choices=("each", "cut"), default="each", help="one query an event, or one a user (each)"
-    )
-    parser.add_argument(
-        "--cutoffs", nargs="+", type=_count, default=[5, 10, 20], metavar="K", help="list lengths (5 10 20)"
-    )
-    parser.add_argument(
-        "--bootstrap",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="resamples of users behind the intervals (2000)",
-    )
-    _seed(parser, "the resampling")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the page, too")
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change a setting, as `penchant train` does; may be repeated",
+    )  # fmt: skip
+    _seed(parser, "the draws, and of models and their training where the recipe says none")
     _trust(parser)
 
 
@@ -270,7 +248,8 @@ what is popular, and are told so.""",
         """\
   $ penchant demo --prepare
   $ penchant train demo/first.yaml --out run
-  $ penchant recommend run --user 42 -k 10
+  $ penchant recommend run --user 42 -k 10 --because
+  $ penchant recommend run --user 42 --pin 1 --pin 260@3 --quota genres=3 --quota genres:Horror=0
   $ penchant recommend run --history 1,260,1196 -k 5
   $ penchant recommend run --item 1 -k 5
   $ penchant recommend run --all -k 10 --out recs.parquet""",
@@ -312,6 +291,17 @@ what is popular, and are told so.""",
     )
     group.add_argument(
         "--available", type=Path, metavar="FILE", help="only these items may be answered: one id a line"
+    )
+    group.add_argument(
+        "--pin", action="append", default=[], metavar="ID[@PLACE]",
+        help="an item that stands at a place, from 1, seen or not; without one, at the first that is free",
+    )  # fmt: skip
+    group.add_argument(
+        "--quota", action="append", default=[], metavar="COLUMN[:VALUE]=N",
+        help="at most N items of each value of a category (genres=3), or of one (genres:Horror=0)",
+    )  # fmt: skip
+    group.add_argument(
+        "--because", action="store_true", help="say which event of the history speaks most for each item"
     )
     group.add_argument(
         "--seen", choices=("auto", "exclude", "keep"), default="auto",

@@ -10,7 +10,7 @@ report:   the page's file in the run's folder; false for none
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from penchant.data.interactions import Features
 from penchant.errors import ArgumentError, RecipeError, nearest
 from penchant.evaluation import PublishedSetting, evaluate, setting
 from penchant.evaluation.system import check_arguments
-from penchant.funnel import Funnel
+from penchant.funnel import Funnel, Rules
 
 PartName = Literal["valid", "test"]
 At = Literal["each", "cut"]
@@ -137,7 +137,19 @@ def _funnel(checker: Checker, given: Any, models: Sequence[Planned]) -> dict[str
 
     if given is None or isinstance(given, Mapping):
         given = {"retrieve": retrieving} | dict(given or {})
-    special = {"retrieve": retrieve, "rank": rank}
+
+    def rules(value: Any, place: Keys) -> Rules | None:
+        known = [each.name for each in fields(Rules)]
+        given: Any = value if isinstance(value, Mapping) else {} if value is None else {str(value): None}
+        strange = [name for name in given if name not in known]
+        for name in strange:
+            checker.problems.add(place, f"rules have no {name!r}; {nearest(str(name), known)}")
+        try:
+            return None if value is None or strange else Rules(**given)
+        except ArgumentError as error:
+            checker.problems.add((*place, error.name), str(error))
+
+    special = {"retrieve": retrieve, "rank": rank, "rules": rules}
     done = checker.arguments(given, Funnel, keys, without=("data", "names"), special=special)
     retrievers = tuple(done.setdefault("retrieve", ()))
     rankers = done.get("rank", [name for name in ranking if name not in retrievers])

@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 from penchant import report
+from penchant.cli.auditing import audit_recipe, counted, require_clean
 from penchant.cli.console import Screen, cell, plain, program, write_json
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_models import Planned
 from penchant.cli.rehearsal import look_at_data, rehearse
 from penchant.cli.results import show
+from penchant.data.findings import Audit
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import ArgumentError, MissingExtraError
@@ -46,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
         screen.answer({"recipe": options.recipe, "changed": _changed(recipe)})
         return
     out = options.out or Path("runs") / options.recipe.stem
-    done = follow(recipe, out, screen, fresh=options.fresh)
+    done = follow(recipe, out, screen, fresh=options.fresh, audited=not options.no_audit)
     screen.say(
         "",
         f"written: {out}/bundle, {out}/result.json" + (f", {out}/{recipe.report}" if recipe.report else ""),
@@ -66,6 +68,7 @@ class Run:
         split: the split.
         result: the evaluation.
         seconds: what each step took.
+        audit: that nothing leaks; None where that was not looked at.
     """
 
     recipe: Recipe
@@ -75,6 +78,7 @@ class Run:
     split: Split
     result: Result
     seconds: dict[str, float]
+    audit: Audit | None = None
 
     @property
     def training(self) -> dict[str, Any]:
@@ -97,12 +101,13 @@ class Run:
                 "training": self.training,
                 "data": self.split.log.profile.as_dict(),
                 "seconds": self.seconds,
+                "audit": None if self.audit is None else self.audit.as_dict(),
                 "penchant": version("penchant"),
             }
         }
 
 
-def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) -> Run:
+def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False, audited: bool = True) -> Run:
     """Trains, evaluates and saves what a recipe says.
 
     Args:
@@ -110,6 +115,10 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
         out: the folder of the run: checkpoints/, bundle/, result.json and the page.
         screen: where to tell of it.
         fresh: whether to forget checkpoints of an earlier, unfinished run.
+        audited: whether to look for leaks: in what is to be learned from, before anything is trained, and in
+            what was counted, before anything is evaluated.
+
+    Raises: LeakError where something leaks.
     """
     out.mkdir(parents=True, exist_ok=True)
     if fresh:
@@ -123,7 +132,15 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
     )
     rehearse(recipe, log, split)
     clock.lap("data")
+    looked = None
+    if audited:
+        looked = require_clean(audit_recipe(recipe, split), screen)
+        clock.lap("audit")
     models = {planned.name: _fitted(recipe, planned, split, out, screen, clock) for planned in recipe.models}
+    if looked is not None:
+        looked = require_clean(looked + counted(models, split), screen)
+        screen.say(looked.line)
+        clock.lap("audit of counts")
     funnel = _funnel(recipe, models, log)
     part = split.test if recipe.part == "test" else split.valid
     systems: Any = [models[name] for name in recipe.against]
@@ -131,7 +148,7 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False) ->
     clock.lap("evaluate")
     show(result, screen, title=f"{recipe.document.path.stem}: {part.name} part")
     tell_newcomers(result, split, screen)
-    done = Run(recipe, out, models, funnel, split, result, clock.laps)
+    done = Run(recipe, out, models, funnel, split, result, clock.laps, looked)
     funnel.save(out / "bundle", result=result)
     write_json(out / "result.json", done.as_dict())
     if recipe.report:
@@ -179,7 +196,9 @@ def _funnel(recipe: Recipe, models: dict[str, nn.Module], log: Interactions) -> 
     return Funnel(retrieve=found, rank=rank, data=log, names=retrievers, **recipe.funnel)
 
 
-def write_report(result: Result | Mapping[str, Result], path: Path, screen: Screen, **more: Any) -> None:
+def write_report(
+    result: Result | Mapping[str, Result] | None, path: Path, screen: Screen, **more: Any
+) -> None:
     """Writes the page (see `report.html`); where its packages are missing, that is told and nothing lost."""
     try:
         report.html(result, path, **more)

@@ -13,21 +13,15 @@ from penchant.data.events import (
     read_events,
     users,
 )
+from penchant.data.findings import Audit, Finding, Kind
 from penchant.data.interactions import Column, Features, Interactions, check_numbering
 from penchant.data.loader import Examples, Source, keyed_generator
 from penchant.data.negatives import Popularity, Sampler, Seen, Uniform, draw_unseen
 from penchant.data.profile import DataProfile
+from penchant.data.provenance import Provenance
 from penchant.data.sources import Pointwise, Sequences, sampler
-from penchant.data.split import (
-    Part,
-    Queries,
-    Split,
-    Ties,
-    split_by_item,
-    split_by_time,
-    split_by_user,
-    split_leave_last,
-)
+from penchant.data.split import Part, Queries, Split, Ties
+from penchant.data.splitting import split_by_item, split_by_time, split_by_user, split_leave_last
 from penchant.data.store import open_log, verify
 from penchant.data.tables import AttributeTable
 from penchant.data.vocabulary import FIRST, PADDING, UNKNOWN, Vocabulary
@@ -39,6 +33,7 @@ __all__ = [
     "AtLeast",
     "AttributeTable",
     "Attributes",
+    "Audit",
     "Batch",
     "Categorical",
     "Categories",
@@ -47,12 +42,15 @@ __all__ = [
     "Equals",
     "Examples",
     "Features",
+    "Finding",
     "Histories",
     "Interactions",
+    "Kind",
     "Padded",
     "Part",
     "Pointwise",
     "Popularity",
+    "Provenance",
     "Queries",
     "Ragged",
     "Requests",

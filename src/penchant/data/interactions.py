@@ -1,7 +1,7 @@
 """The log as flat arrays, one block a user, and what models may know of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from penchant.data.attributes import Attributes
-from penchant.data.batch import Histories, offsets_of, reader
+from penchant.data.batch import Histories, moved, offsets_of, reader
 from penchant.data.profile import DataProfile
 from penchant.data.vocabulary import FIRST, Vocabulary
 from penchant.errors import ArgumentError, nearest
@@ -152,6 +152,20 @@ class Interactions:
         ]
         return f"Interactions({', '.join([*what, *self.columns])})"
 
+    def to(self, device: torch.device | str) -> "Interactions":
+        """The same with all events in the memory of a device, such as "cuda"; attributes stay where they are.
+
+        Batches and requests are then gathered there: `fit(model, split.to("cuda"))` reads no event from the
+        computer's own memory.
+        """
+        names = ("offsets", "item", "time", "label", "event", "columns")
+        return replace(self, **{name: moved(getattr(self, name), device) for name in names})
+
+    @property
+    def device(self) -> torch.device:
+        """Where its events are."""
+        return self.item.device
+
     def save(self, path: str | Path) -> None:
         """Writes the log as a folder that `open_log` opens in an instant; one that stands there is replaced.
 
@@ -192,7 +206,7 @@ class Interactions:
     def positive(self, rows: Tensor) -> Tensor:
         """Whether each row is a positive, [n] bool."""
         if self.label is None:
-            return torch.ones(len(rows), dtype=torch.bool)
+            return torch.ones(len(rows), dtype=torch.bool, device=self.device)
         return self.label.index_select(0, rows) > 0.5
 
     def column(self, name: str) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
 
@@ -26,12 +27,13 @@ class Uniform:
     Args:
         items: [n] int64 items to draw from (seen in training, as a rule).
         size: V, the length of `log_q`.
+        provenance: which rows told what to draw from.
     """
 
-    def __init__(self, items: Tensor, size: int) -> None:
+    def __init__(self, items: Tensor, size: int, *, provenance: tuple[Provenance, ...] = ()) -> None:
         if not len(items):
             raise ArgumentError("items", items, expected="at least one item to draw")
-        self.items = items
+        self.items, self.provenance = items, provenance
         self.log_q = torch.full((size,), -torch.inf)
         self.log_q[items] = -torch.log(torch.tensor(float(len(items))))
 
@@ -46,10 +48,13 @@ class Popularity:
     Args:
         counts: [V] training events an item; items with 0 are never drawn.
         alpha: 0 is uniform over seen items, 1 the training frequency.
+        provenance: which rows were counted.
     """
 
-    def __init__(self, counts: Tensor, *, alpha: float = 0.75) -> None:
-        self.items = counts.nonzero().squeeze(1)
+    def __init__(
+        self, counts: Tensor, *, alpha: float = 0.75, provenance: tuple[Provenance, ...] = ()
+    ) -> None:
+        self.items, self.provenance = counts.nonzero().squeeze(1), provenance
         if not len(self.items):
             raise ArgumentError("counts", counts, expected="at least one item with a count above 0")
         weight = counts[self.items].double() ** alpha
@@ -109,25 +114,28 @@ class Seen:
         keys: sorted unique user * V + item, [P] int64.
         first: row of the first occurrence, [P] int64.
         size: V.
+        provenance: which rows they were read from.
     """
 
     keys: Tensor
     first: Tensor
     size: int
+    provenance: tuple[Provenance, ...] = ()
 
     @classmethod
     def of(cls, split: Split, rows: Tensor) -> "Seen":
         """The pairs of the log at `rows` (ascending)."""
         keys = split.log.user_of(rows) * len(split.log.catalogue) + split.log.item.index_select(0, rows)
         keys, order = torch.sort(keys, stable=True)
-        new = torch.ones(len(keys), dtype=torch.bool)
+        new = torch.ones_like(keys, dtype=torch.bool)
         new[1:] = keys[1:] != keys[:-1]
-        return cls(keys[new], rows[order][new], len(split.log.catalogue))
+        counted = Provenance.of("items that negatives avoid", split, rows)
+        return cls(keys[new], rows[order][new], len(split.log.catalogue), (counted,))
 
     def before(self, users: Tensor, items: Tensor, rows: Tensor) -> Tensor:
         """Whether `users` had seen `items` in a row before `rows` [n]; broadcast, bool."""
         if not len(self.keys):
-            return torch.zeros(items.shape, dtype=torch.bool)
+            return torch.zeros_like(items, dtype=torch.bool)
         keys = users * self.size + items
         place = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
         return (self.keys[place] == keys) & (self.first[place] < rows)
@@ -150,14 +158,15 @@ def draw_unseen(
     Returns: items [n, count] int64 and whether each is good, [n, count] bool: after `rounds` redraws what is
         still seen (a user who saw nearly everything) is marked, so that its example can weigh nothing.
     """
+    device = target.device  # what is drawn depends on the generator alone, not on where it is wanted
     users, rows, target = users.unsqueeze(1), rows.unsqueeze(1), target.unsqueeze(1)
-    drawn = sampler.draw(len(users) * count, generator).view(-1, count)
+    drawn = sampler.draw(len(users) * count, generator).to(device).view(-1, count)
     bad = seen.before(users, drawn, rows) | (drawn == target)
     for _ in range(rounds):
         where = bad.nonzero()
         if not len(where):
             break
-        again = sampler.draw(len(where), generator)
+        again = sampler.draw(len(where), generator).to(device)
         b = where[:, 0]
         drawn[where[:, 0], where[:, 1]] = again
         bad[where[:, 0], where[:, 1]] = seen.before(users[b, 0], again, rows[b, 0]) | (again == target[b, 0])

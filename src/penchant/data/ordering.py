@@ -62,7 +62,7 @@ def order_events(
         keep[tied[twice]] = False
         place = np.cumsum(keep) - 1
         rows, tied, run = rows[keep], place[tied[~twice]], run[~twice]
-    follows = _follows_id(run, item[rows[tied]], item_ids)
+    follows = follows_id(run, item[rows[tied]], item_ids)
     if follows:
         chosen = rows[tied]
         rows[tied] = chosen[_hashed(run, user[chosen], item[chosen], seed)]
@@ -122,7 +122,14 @@ def _duplicates(run: np.ndarray, item: np.ndarray, event: np.ndarray | None) -> 
     return ~first.to_numpy()
 
 
-def _follows_id(run: np.ndarray, item: np.ndarray, item_ids: pl.Series) -> str:
+def follows_id(run: np.ndarray, item: np.ndarray, item_ids: pl.Series) -> str:
+    """Whether tied rows "ascend" or "descend" with the item id: "ascending", "descending", or "" for neither.
+
+    Args:
+        run: [n] number of the tie that a row belongs to.
+        item: [n] indices, from 2.
+        item_ids: external ids in index order.
+    """
     neighbours = (run[1:] == run[:-1]) & (item[1:] != item[:-1])
     count = int(np.count_nonzero(neighbours))
     if count < _PAIRS:

@@ -6,23 +6,25 @@ import torch
 from torch import Generator, Tensor
 
 from penchant.data.batch import Batch, offsets_of, ranges
-from penchant.data.negatives import Popularity, Sampler, Seen, Uniform, draw_unseen
+from penchant.data.negatives import Popularity, Seen, Uniform, draw_unseen
+from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
 
 Reject = Literal["past", "positive", "all"]
 
 
-def sampler(split: Split, *, alpha: float = 0.0) -> Sampler:
+def sampler(split: Split, *, alpha: float = 0.0) -> Uniform | Popularity:
     """Items seen in training, with probability proportional to their training count ** alpha.
 
     Args:
         split: whose training rows are counted.
         alpha: 0 uniform, 1 the training frequency.
     """
+    counted = (Provenance.of("items to draw negatives from", split, split.train.rows),)
     if alpha:
-        return Popularity(split.item_counts, alpha=alpha)
-    return Uniform(split.seen_items.nonzero().squeeze(1), len(split.log.catalogue))
+        return Popularity(split.item_counts, alpha=alpha, provenance=counted)
+    return Uniform(split.seen_items.nonzero().squeeze(1), len(split.log.catalogue), provenance=counted)
 
 
 class Pointwise:
@@ -64,14 +66,16 @@ class Pointwise:
         self._sampler = sampler(split, alpha=alpha) if self.negatives else None
         if reject not in ("past", "positive", "all"):
             raise ArgumentError("reject", reject, expected="'past', 'positive' or 'all'")
-        self._past = reject == "past"
+        self.reject = reject
+        self.provenance = () if self._sampler is None else self._sampler.provenance
         if self.negatives:
             known = {
                 "past": split.train.rows,
                 "positive": split.train.targets,
-                "all": torch.arange(len(log)),
+                "all": torch.arange(len(log), device=log.device),
             }[reject]
             self._seen = Seen.of(split, known)
+            self.provenance += self._seen.provenance
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -79,19 +83,20 @@ class Pointwise:
     def batch(self, index: Tensor, generator: Generator) -> Batch:
         """Events `index` of the training rows, and negatives for the positives among them."""
         split, log = self.split, self.split.log
+        index = index.to(log.device)
         rows = self._rows.index_select(0, index)
         users, target = log.user_of(rows), log.item.index_select(0, rows).long()
         label = log.positive(rows).float()
         extra: dict[str, Tensor] = {}
         if self._sampler:
-            limit = rows if self._past else torch.full_like(rows, len(log))
+            limit = rows if self.reject == "past" else torch.full_like(rows, len(log))
             drawn, good = draw_unseen(
                 self._sampler, self._seen, users, limit, target, self.negatives, generator
             )
             extra = {"negatives": drawn, "negatives_weight": good.float() * label.unsqueeze(1)}
         return Batch(
             row=index, user=users, at=log.time.index_select(0, rows), target=target, label=label,
-            weight=torch.ones(len(rows)),
+            weight=torch.ones_like(label),
             histories=split.histories(users, split.history_end(rows), self.history),
             context={name: c.index_select(0, rows) for name, c in log.columns.items()}, extra=extra,
         )  # fmt: skip
@@ -135,9 +140,11 @@ class Sequences:
         self.split, self.negatives, self.own_negatives = split, negatives, own_negatives
         self._sampler = sampler(split, alpha=alpha) if negatives or own_negatives else None
         self._seen = Seen.of(split, split.train.rows) if own_negatives else None
+        self.provenance = () if self._sampler is None else self._sampler.provenance
+        self.provenance += () if self._seen is None else self._seen.provenance
         # training rows are a prefix of each user's usable rows (or all, or none): windows over targets 1..n-1
         usable_part = split.part if split.usable is None else split.part.index_select(0, split.usable)
-        train_until = torch.cat([torch.zeros(1, dtype=torch.int64), (usable_part == 1).long().cumsum(0)])
+        train_until = offsets_of(usable_part == 1)
         inputs = (
             train_until.index_select(0, split.starts[1:]) - train_until.index_select(0, split.starts[:-1]) - 1
         ).clamp_(min=0)
@@ -156,6 +163,7 @@ class Sequences:
     def batch(self, index: Tensor, generator: Generator) -> Batch:
         """Windows `index` as a packed batch."""
         split, log = self.split, self.split.log
+        index = index.to(log.device)
         users = self._owner.index_select(0, index)
         starts, ends = self._starts.index_select(0, index), self._ends.index_select(0, index)
         histories = log.histories(starts, ends, split.usable)
@@ -170,8 +178,9 @@ class Sequences:
         extra: dict[str, Tensor] = {}
         if self.negatives:
             assert self._sampler
-            extra["negatives"] = self._sampler.draw(self.negatives, generator)
-            extra["log_q"] = self._sampler.log_q.index_select(0, extra["negatives"])
+            drawn = self._sampler.draw(self.negatives, generator)
+            extra["log_q"] = self._sampler.log_q.index_select(0, drawn).to(log.device)
+            extra["negatives"] = drawn.to(log.device)
         if self.own_negatives:
             assert self._sampler
             assert self._seen
@@ -187,6 +196,7 @@ class Sequences:
             )
             extra["own_negatives"], extra["own_negatives_weight"] = drawn, good.float()
         return Batch(
-            row=index, user=users, at=at, target=target, weight=torch.ones(len(target)), histories=histories,
+            row=index, user=users, at=at, target=target, weight=torch.ones_like(target, dtype=torch.float32),
+            histories=histories,
             offsets=offsets_of(ends - starts), extra=extra,
         )  # fmt: skip

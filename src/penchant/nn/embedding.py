@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.data.vocabulary import FIRST, UNKNOWN
 
@@ -21,6 +22,7 @@ class ItemTable(nn.Module):
     """
 
     known: Tensor
+    provenance: tuple[Provenance, ...] = ()
 
     def __init__(
         self, items: int, width: int, *, std: float, generator: Generator, sparse: bool = False
@@ -36,6 +38,7 @@ class ItemTable(nn.Module):
     def prepare(self, split: Split) -> None:
         """Remember which items occur in training rows."""
         self.known.copy_(split.seen_items)
+        self.provenance = (Provenance.of("known items", split, split.train.rows),)
 
     def rows(self, items: Tensor) -> Tensor:
         """The rows that `items` read: their own, 1 for an item not known, 0 for padding; int64."""

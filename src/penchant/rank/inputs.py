@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from penchant.data.attributes import Attributes
 from penchant.data.batch import Histories, Requests
 from penchant.data.interactions import Column, Features, check_numbering
+from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError, nearest
 from penchant.nn.embedding import CategoryTable, ItemTable
@@ -91,7 +92,7 @@ class Attribute(nn.Module):
     def prepare(self, index: Tensor) -> None:
         """Count on the training rows, whose items or users are `index` [n]."""
         if isinstance(self.field, Number):
-            self.field.prepare(self.values.index_select(0, index.long()))
+            self.field.prepare(self.values.index_select(0, index.long().to(self.values.device)))
 
     def forward(self, index: Tensor) -> Tensor:
         """[..., D] of dense indices [...]."""
@@ -146,6 +147,8 @@ class ItemFields(nn.Module):
     Shapes: items [...] to fields [..., F, D], F = `fields`; of padding, all zero but numbers and for no use.
     """
 
+    provenance: tuple[Provenance, ...] = ()
+
     def __init__(
         self, features: Features, *, width: int, categories: Sequence[str] = (), numbers: Sequence[str] = (),
         std: float = STD, generator: Generator,
@@ -169,9 +172,11 @@ class ItemFields(nn.Module):
         """Remember the items of training rows, and scale numbers on those rows."""
         check_numbering(self, split.log, argument="split.log")
         self.table.prepare(split)
-        items = split.log.item.index_select(0, split.train.rows)
+        rows = split.train.rows
+        items = split.log.item.index_select(0, rows)
         for attribute in self.attributes:
             attribute.prepare(items)
+            self.provenance = (Provenance.of("scales of item attributes", split, rows),)
 
     def forward(self, items: Tensor) -> Tensor:
         """[..., F, D]."""
@@ -197,6 +202,7 @@ class UserFields(nn.Module):
     """
 
     nothing: Tensor
+    provenance: tuple[Provenance, ...] = ()
 
     def __init__(
         self, features: Features, *, width: int, user_id: bool = False, people: Sequence[str] = (),
@@ -231,6 +237,8 @@ class UserFields(nn.Module):
             attribute.prepare(users)
         for name, column in zip(self.context, self.columns, strict=True):
             column.prepare(log.column(name).index_select(0, rows))
+        if self.fields:
+            self.provenance = (Provenance.of("known users, values and scales", split, rows),)
 
     def forward(self, requests: Requests) -> Tensor:
         """[B, F, D]."""
@@ -261,6 +269,8 @@ class EventFields(nn.Module):
 
     Shapes: histories of T events to [T, width].
     """
+
+    provenance: tuple[Provenance, ...] = ()
 
     def __init__(
         self,
@@ -295,6 +305,7 @@ class EventFields(nn.Module):
                 part.prepare(log.label.index_select(0, rows).long() + 2)
             else:
                 part.prepare(log.column(name).index_select(0, rows))
+        self.provenance = (Provenance.of("known values and scales of events", split, rows),)
 
     def forward(self, histories: Histories) -> Tensor:
         """[T, width]."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +9,10 @@ from torch import Tensor, nn
 
 from penchant.data.batch import Requests
 from penchant.data.interactions import Features
+from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
 from penchant.protocols import Candidates, Contribution
-from penchant.retrieve.popularity import counted_rows
 from penchant.retrieve.search import best, fitting, others
 
 LARGEST = 30_000
@@ -40,6 +39,7 @@ class EASE(nn.Module):
     """
 
     fitted = False
+    provenance: tuple[Provenance, ...] = ()
     weight: Tensor
     known: Tensor
 
@@ -55,7 +55,6 @@ class EASE(nn.Module):
                 fix="use SASRec for a catalogue of this size",
             )
         self.features, self.l2 = features, l2
-        self.provenance: dict[str, Any] = {}
         self._factored = features.users < features.items / _FACTORED
         # B, from row to column; or F', whose rows are items and whose columns are users
         columns = features.users if self._factored else features.items
@@ -65,13 +64,12 @@ class EASE(nn.Module):
     def solve(self, split: Split) -> None:
         """Solve for the weights on the training positives of `split`."""
         rows, size = split.train.targets, len(self.known)
-        pairs = torch.unique(split.log.user_of(rows) * size + split.log.item.index_select(0, rows))
+        pairs = torch.unique(split.log.user_of(rows) * size + split.log.item.index_select(0, rows)).cpu()
         users, items = pairs // size, pairs % size
-        self.known.zero_()
-        self.known[items] = True
+        self.known.copy_(torch.bincount(items, minlength=size) > 0)
         solve = self._factor if self._factored else self._weights
         self.weight.copy_(solve(users, items))
-        self.provenance = counted_rows(split, rows)
+        self.provenance = (Provenance.of("who chose what", split, rows),)
         self.fitted = True
 
     def _weights(self, users: Tensor, items: Tensor) -> Tensor:

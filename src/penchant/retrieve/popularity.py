@@ -1,12 +1,11 @@
 """What most people chose: the baseline that every other retriever has to beat."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from penchant.data.batch import SECONDS_A_DAY, Requests
 from penchant.data.interactions import Features
+from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
 from penchant.protocols import Candidates, Interests
@@ -27,6 +26,7 @@ class Popularity(nn.Module):
 
     history = 0  # events read
     fitted = False
+    provenance: tuple[Provenance, ...] = ()
     weight: Tensor
 
     def __init__(self, features: Features, *, half_life_days: float | None = None) -> None:
@@ -38,7 +38,6 @@ class Popularity(nn.Module):
         if half_life_days is not None and not features.has_time:
             raise ArgumentError("half_life_days", half_life_days, expected="None, as the log has no times")
         self.features, self.half_life_days = features, half_life_days
-        self.provenance: dict[str, Any] = {}
         self.register_buffer("weight", torch.zeros(features.items))  # [V]
 
     def solve(self, split: Split) -> None:
@@ -51,7 +50,7 @@ class Popularity(nn.Module):
             decay = torch.exp2(-age / self.half_life_days)
         counted = torch.bincount(log.item.index_select(0, rows), decay, minlength=len(self.weight))
         self.weight.copy_(counted)
-        self.provenance = counted_rows(split, rows)
+        self.provenance = (Provenance.of("positives an item", split, rows),)
         self.fitted = True
 
     def encode(self, requests: Requests) -> Interests:
@@ -65,10 +64,3 @@ class Popularity(nn.Module):
     def retrieve(self, requests: Requests, k: int, dials: None = None) -> Candidates:
         """The most popular items; one without a training positive is never answered."""
         return search(self.encode(requests), self.item_vectors(), requests, k, known=self.weight > 0)
-
-
-def counted_rows(split: Split, rows: Tensor) -> dict[str, Any]:
-    """Where a count came from, for the audit: split, part, rows, the first and last, the latest time."""
-    ends = (int(rows[0]), int(rows[-1])) if len(rows) else (0, -1)
-    latest = int(split.log.time.index_select(0, rows).max()) if len(rows) and split.log.has_time else None
-    return {"split": split.name, "part": "train", "count": len(rows), "rows": ends, "latest": latest}

@@ -1,0 +1,135 @@
+"""On which rows of a log something was counted: noted as it is counted, saved with it, read by audits."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from penchant.data.split import TEST, TRAIN, UNUSED, VALID, Split
+from penchant.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was counted, and on which rows.
+
+    Attributes:
+        what: the statistic, in words.
+        split: the name of the split whose parts are told below.
+        rows: how many rows were counted.
+        train, valid, test, unused: how many of them stand in which part of that split.
+        first, last: the lowest and the highest row counted; -1 where there was none.
+        latest: the latest time counted, in seconds; None where the log has no times, or nothing was counted.
+        stray: the first row counted that is no training row; None where all of them are.
+        digest: of the rows counted.
+        log, within: of the log, and of the log with the parts of its rows (`Split.digest`).
+    """
+
+    what: str
+    split: str
+    rows: int
+    train: int
+    valid: int
+    test: int
+    unused: int
+    first: int
+    last: int
+    latest: int | None
+    stray: int | None
+    digest: str
+    log: str
+    within: str
+
+    @classmethod
+    def of(cls, what: str, split: Split, rows: Tensor) -> "Provenance":
+        """The provenance of a statistic that is being counted.
+
+        Args:
+            what: the statistic, in words.
+            split: whose rows they are.
+            rows: the rows that are counted, [n] int64: the very tensor that the counting reads.
+        """
+        part = split.part.index_select(0, rows)
+        count = torch.bincount(part, minlength=TEST + 1).tolist()
+        stray = rows[part != TRAIN]
+        latest = split.log.time.index_select(0, rows).max() if len(rows) and split.log.has_time else None
+        return cls(
+            what, split.name, len(rows), count[TRAIN], count[VALID], count[TEST], count[UNUSED],
+            first=int(rows.min()) if len(rows) else -1, last=int(rows.max()) if len(rows) else -1,
+            latest=None if latest is None else int(latest), stray=int(stray.min()) if len(stray) else None,
+            digest=digest_of(rows), log=split.log_digest, within=split.digest,
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Provenance":
+        """What `as_dict` gave; ValueError where it is something else."""
+        if not isinstance(values, Mapping) or set(values) != (names := {f.name for f in fields(cls)}):
+            raise ValueError(f"expected {', '.join(sorted(f.name for f in fields(cls)))}")
+        for name in names:
+            kinds: tuple[type, ...] = (str,) if name in _WORDS else (int,)
+            value = values[name]
+            if not (isinstance(value, kinds) and not isinstance(value, bool)) and not (
+                value is None and name in _MAY_LACK
+            ):
+                raise ValueError(f"{name}={value!r}")
+        return cls(**values)
+
+
+_WORDS = frozenset({"what", "split", "digest", "log", "within"})
+_MAY_LACK = frozenset({"latest", "stray"})
+
+
+def digest_of(rows: Tensor) -> str:
+    """Tells one set of rows [n] int64 from another; the order that they stand in counts."""
+    array: Any = rows.contiguous().cpu().numpy()  # arrays are buffers; their stubs do not say so before 3.12
+    return hashlib.blake2b(array, digest_size=16).hexdigest()
+
+
+def provenance_of(thing: object) -> dict[str, tuple[Provenance, ...]]:
+    """What a thing and, in a module, its parts say of their counts, by the part's name ("" for itself).
+
+    Args:
+        thing: a model, or anything with an attribute `provenance`.
+    """
+    parts = dict(thing.named_modules()) if isinstance(thing, nn.Module) else {"": thing}
+    found = {name: getattr(part, "provenance", ()) for name, part in parts.items()}
+    return {name: tuple(said) for name, said in found.items() if said}
+
+
+def to_json(thing: object) -> str | None:
+    """What `provenance_of` gives, as JSON text; None where it is nothing."""
+    found = provenance_of(thing)
+    return json.dumps({n: [p.as_dict() for p in said] for n, said in found.items()}) if found else None
+
+
+def put_json(model: nn.Module, text: str | None, origin: str) -> None:
+    """Gives a model and its parts back what `to_json` took down; nothing, where there is no `text`.
+
+    Args:
+        model: a module of the same parts.
+        text: what was taken down; None for a model that was saved before provenance was.
+        origin: where the text comes from, for errors.
+
+    Raises: StoreError if the text is something else; the model is as it was then.
+    """
+    parts: dict[str, Any] = dict(model.named_modules())
+    try:
+        given = json.loads(text) if text is not None else {}
+        found = {name: tuple(map(Provenance.from_dict, said)) for name, said in given.items()}
+        parts |= {name: parts[name] for name in found}  # KeyError where the model has no such part
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{origin}: what it says of the rows counted cannot be read ({error}).\n"
+            "  Fix: save the model again."
+        ) from None
+    for name, part in parts.items():
+        if name in found or hasattr(part, "provenance"):
+            part.provenance = found.get(name, ())
