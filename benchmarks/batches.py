@@ -20,40 +20,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import polars as pl
+import made
 import torch
 from torch import Generator, Tensor
 
-from penchant.data import (
-    Attributes,
-    DataProfile,
-    Histories,
-    Interactions,
-    Pointwise,
-    Split,
-    Vocabulary,
-    offsets_of,
-    ranges,
-)
+from penchant.data import Histories, Pointwise, Split, ranges
 
 Version = Callable[[], Callable[[], object]]  # prepares a round, and gives what is timed
-
-
-def log_of(events: int, users: int, items: int = 50_000) -> Interactions:
-    """Users of between half and one and a half times the mean number of events, at random items."""
-    generator = Generator().manual_seed(0)
-    mean = events // users
-    lengths = torch.randint(mean // 2, mean * 3 // 2 + 1, (users,), generator=generator)
-    offsets = torch.cat([torch.zeros(2, dtype=torch.int64), offsets_of(lengths)])
-    count = int(offsets[-1])
-    return Interactions(
-        users=Attributes(Vocabulary(pl.Series(range(users)))),
-        catalogue=Attributes(Vocabulary(pl.Series(range(items - 2)))),
-        offsets=offsets,
-        item=torch.randint(2, items, (count,), generator=generator, dtype=torch.int32),
-        time=1_700_000_000 + torch.arange(count),
-        profile=DataProfile("made for a benchmark", count, count),
-    )
 
 
 def times(versions: dict[str, Version], rounds: int) -> dict[str, list[float]]:
@@ -85,7 +58,7 @@ def main() -> None:
     parser.add_argument("--once", choices=("full", "ragged"), help="one race, as a JSON line")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    log = log_of(args.events, args.users)
+    log = made.log(args.events, args.users)
     split = Split(log, torch.ones(len(log), dtype=torch.uint8), "user", "all of it is for training")
     place = torch.arange(len(log)) - log.offsets[:-1].index_select(0, log.user)  # events before each one
     generator = Generator().manual_seed(1)

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import torch
+from learner import Learner
 
 from penchant.data import Requests, Split, at_least, datasets, split_by_time
 from penchant.evaluation import auc
 from penchant.rank import DIN
-from penchant.train.optim import RowwiseAdamW, clip_gradients, groups
 
 BATCH = 1024  # events a step
 
@@ -29,16 +29,13 @@ def once(split: Split, seconds: float) -> dict[str, object]:
     model = DIN(
         split.log.features, width=16, history=50, attention=(80, 40), head=(200, 80), head_inputs="paper",
         user_id=True, negatives=0,
-    ).train()  # fmt: skip
+    )  # fmt: skip
     model.prepare(split)
-    optimizer = RowwiseAdamW(groups(model, 0.0), lr=1e-3)
+    learner = Learner(model)
     source, done = model.source(split, batch_size=BATCH, seed=0), 0
     wall, cpu = time.perf_counter(), time.process_time()
     for batch in source:
-        optimizer.zero_grad()
-        model.loss(batch).mean.backward()
-        clip_gradients(model.parameters(), 5.0)
-        optimizer.step()
+        learner.step(batch)
         done += len(batch)
         if time.perf_counter() > wall + seconds:
             break

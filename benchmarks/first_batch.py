@@ -18,29 +18,29 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import polars as pl
+import made
 import torch
 
 from penchant.data import Batch, Sequences, Source, read_events, split_leave_last
 
 HISTORY, BATCH = 50, 128  # what the peers are asked for too
-NAMES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 
 
 @dataclass(frozen=True)
-class Race:
+class Run:
     """One run.
 
     Attributes:
         events: rows of the file.
         wall, cpu: seconds, all threads.
+        grew: by how many MiB the most memory that the process ever held; None where /proc is not there.
         batch: what came out.
     """
 
     events: int
     wall: float
     cpu: float
+    grew: float | None
     batch: Batch
 
     @property
@@ -53,45 +53,39 @@ class Race:
         return {
             "peer": "penchant", "task": "raw file to first batch", "processed": self.events, "unit": "events",
             "cpu_s": self.cpu, "wall_s": self.wall, "rate_per_cpu_s": self.rate,
-            "batch": [len(self.batch), HISTORY],
+            "batch": [len(self.batch), HISTORY], "grew_mib": self.grew,
         }  # fmt: skip
 
 
-def first_batch(path: Path) -> Race:
+def first_batch(path: Path) -> Run:
     """Raw file -> log -> leave-last-out split -> windows of 50 -> the first shuffled batch."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    peak, wall, cpu = peak_memory(), time.perf_counter(), time.process_time()
     log = read_events(path, user="user_id", item="item_id", time="timestamp")
     split = split_leave_last(log)
     batch = next(iter(Source(Sequences(split, history=HISTORY), batch_size=BATCH, seed=0, ahead=0)))
-    return Race(log.profile.read, time.perf_counter() - wall, time.process_time() - cpu, batch)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    grew = None if peak is None else peak_memory() - peak
+    return Run(log.profile.read, wall, cpu, grew, batch)
 
 
-def made(users: int = 20_000, items: int = 5_000, events: int = 1_000_000, seed: int = 0) -> pl.DataFrame:
-    """A log in order of time: power-law items, log-normal activity, times over a year."""
-    rng = np.random.default_rng(seed)
-    activity = np.cumsum(rng.lognormal(size=users))
-    popularity = np.cumsum(rng.permutation(1 / (np.arange(items) + 10)))
-    frame = pl.DataFrame(
-        {
-            "user_id": np.searchsorted(activity, rng.random(events) * activity[-1]) + 1,
-            "item_id": np.searchsorted(popularity, rng.random(events) * popularity[-1]) + 1,
-            "rating": rng.integers(1, 6, events, dtype=np.int8),
-            "timestamp": 1_600_000_000 + rng.integers(0, 365 * 86_400, events),
-        }
-    )
-    return frame.sort("timestamp", maintain_order=True)
+def peak_memory() -> float | None:
+    """The most memory in MiB that this process ever held. `getrusage` would count its parent's, too."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def files(data: Path | None, folder: Path, events: int) -> dict[str, Path]:
     """The files to race on; the made ones are written to `folder`."""
     found = {"ml-100k": data / "movielens-100k" / "ml-100k.inter"} if data else {}
-    frame = made(users=events // 50, items=events // 200, events=events)
-    name = f"made, {events:,}"
-    frame.write_parquet(folder / "log.parquet")
-    frame.write_csv(folder / "log.csv")
-    typed = {name: f"{name}:{kind}" for name, kind in NAMES.items()}
-    frame.rename(typed).write_csv(folder / "log.inter", separator="\t")
-    return found | {f"{name}, {kind}": folder / f"log.{kind}" for kind in ("parquet", "csv", "inter")}
+    log = made.frame(users=events // 50, items=events // 200, events=events)
+    log.write_parquet(folder / "log.parquet")
+    log.write_csv(folder / "log.csv")
+    made.write_atomic_file(log, folder / "log.inter")
+    kinds = ("parquet", "csv", "inter")
+    return found | {f"made, {events:,}, {kind}": folder / f"log.{kind}" for kind in kinds}
 
 
 def main() -> None:

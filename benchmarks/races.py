@@ -1,110 +1,11 @@
 """What is raced with whom, on what, and what the project aims at."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-HERE = Path(__file__).resolve().parent
-Environment = Literal["penchant", "peers", "replay"]
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What the project aims at.
-
-    Attributes:
-        text: as the table prints it.
-        least, most: bounds of the ratio ours / theirs; a rate that is only to be ahead has `least` 1.
-        value: the least that ours may be itself.
-    """
-
-    text: str
-    least: float | None = None
-    most: float | None = None
-    value: float | None = None
-
-    def met(self, ratio: float, ours: float) -> bool:
-        """Whether figures are good enough."""
-        return (
-            (self.least is None or ratio >= self.least)
-            and (self.most is None or ratio <= self.most)
-            and (self.value is None or ours >= self.value)
-        )
-
+from costs import costs
+from course import EVERY, NEGATIVES
+from race import HERE, Environment, Goal, Needs, Race, Settings, Side, ours
 
 AHEAD = Goal("ahead", least=1.0)
-
-
-@dataclass(frozen=True)
-class Side:
-    """One who takes part in a race.
-
-    Attributes:
-        name: in the table.
-        python: whose Python runs it.
-        command: what that Python is given, the script first; none where the first side measures both.
-        tasks: the rows that count, of those that the process prints; their CPU seconds are summed. None
-            given: all of them.
-        goal: ours against this one; None: only reported.
-    """
-
-    name: str
-    python: Environment = "penchant"
-    command: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    goal: Goal | None = None
-
-
-@dataclass(frozen=True)
-class Race:
-    """The same work, done by several.
-
-    Attributes:
-        name: in the table, and of its records.
-        unit: of the values; rates are per CPU second.
-        about: what is timed; races that say the same stand together.
-        note: what is particular to this one.
-        sides: ours first.
-        needs: the data it reads.
-        alone: whether one process measures all sides, in rounds of its own; it runs once then.
-    """
-
-    name: str
-    unit: str
-    about: str
-    sides: tuple[Side, ...]
-    needs: Literal["ml-100k", "made", None] = None
-    alone: bool = False
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the races are run with.
-
-    Attributes:
-        peers: holds the environments `peers` and `replay`.
-        peerbench: the scripts that time peers.
-        data: holds public data sets.
-        made: holds the made log.
-        threads: of every process.
-        seconds: of training, for each process that trains.
-        quick: small sizes: a try, no result.
-    """
-
-    peers: Path | None
-    peerbench: Path | None
-    data: Path | None
-    made: Path
-    threads: int
-    seconds: float
-    quick: bool
-
-    def folder(self, needs: str | None) -> Path | None:
-        """The folder with the one `*.inter` file that a race reads."""
-        if needs == "made":
-            return self.made
-        return self.data / "movielens-100k" if self.data and needs else None
+SOONER = Goal("ahead", most=1.0)
 
 
 def races(settings: Settings) -> list[Race]:
@@ -112,26 +13,24 @@ def races(settings: Settings) -> list[Race]:
     return [
         *_first_batches(settings),
         *_trainings(settings),
+        _quality(settings),
         _answers(settings),
         _din(settings),
         *_alone(settings),
+        *costs(settings),
     ]
 
 
-def _ours(settings: Settings, script: str, *arguments: object, name: str = "penchant") -> Side:
-    command = (str(HERE / script), *map(str, arguments), "--threads", str(settings.threads))
-    return Side(name, command=command)
-
-
 def _peer(
-    settings: Settings, name: str, script: str, needs: str, *arguments: object,
+    settings: Settings, name: str, script: str, needs: Needs, *arguments: object,
     python: Environment = "peers", only: str = "", tasks: tuple[str, ...] = (), goal: Goal | None = AHEAD,
+    timeout: float = 300,
 ) -> Side:  # fmt: skip
     """A peer in a script that has peerbench's command line: peerbench's own, or one that stands here."""
     folder = HERE if (HERE / script).is_file() else settings.peerbench or HERE
     command = (
-        str(folder / script), "--data", str(settings.folder(needs)), "--threads", str(settings.threads),
-        "--only", only or name.lower(), "--timeout", "300", *map(str, arguments),
+        str(folder / script), "--data", settings.folder(needs), "--threads", str(settings.threads),
+        "--only", only or name.lower(), "--timeout", f"{timeout:g}", *map(str, arguments),
     )  # fmt: skip
     return Side(name, python, command, tasks, goal)
 
@@ -142,13 +41,12 @@ def _first_batches(settings: Settings) -> list[Race]:
         "first shuffled batch of 128 histories of 50 events. Nothing is warm but the imports."
     )
     found: list[Race] = []
-    sizes = {
+    sizes: dict[Needs, str] = {
         "ml-100k": "MovieLens-100k",
         "made": f"a made log of {100_000 if settings.quick else 1_000_000:,} events",
     }
-    for needs in ("ml-100k", "made"):
-        file = (settings.folder(needs) or Path()) / ("ml-100k.inter" if needs == "ml-100k" else "log.inter")
-        sides = [_ours(settings, "first_batch.py", "--once", file)]
+    for needs in sizes:
+        sides = [ours(settings, "first_batch.py", "--once", settings.file(needs) or "")]
         if needs == "ml-100k":
             goal = Goal("at least 20x", least=20)
             sides.append(_peer(settings, "RecBole", "race_first_batch.py", needs, goal=goal))
@@ -203,10 +101,45 @@ def _trainings(settings: Settings) -> list[Race]:
     return [
         Race(
             f"SASRec training, {name}", "targets a CPU second", about,
-            (_ours(settings, "sasrec.py", "--once", kind, *seconds), *peers), "ml-100k", note=note,
+            (ours(settings, "sasrec.py", "--once", kind, *seconds), *peers), "ml-100k", note=note,
         )
         for name, (kind, note, *peers) in kinds.items()
     ]  # fmt: skip
+
+
+def _quality(settings: Settings) -> Race:
+    goal, asked, sampled = 0.045, 500 if settings.quick else 5000, f"softmax over {NEGATIVES} sampled items"
+    timeout = 300 + 150 * settings.minutes  # twice the training for questions and for a busy machine
+    told = ("--goal", goal, "--cap", settings.minutes, "--asked", asked)
+
+    def peer(name: str, python: Environment, only: str) -> Side:
+        return _peer(
+            settings, name, "peer_quality.py", "beauty", *told,
+            python=python, only=only, goal=SOONER, timeout=timeout,
+        )  # fmt: skip
+
+    return Race(
+        f"time to quality: SASRec on Beauty until NDCG@10 is {goal:g}",
+        "CPU minutes, less is better",
+        "S3-Rec's Beauty (22,363 users, 12,101 items, histories of 7 on average; order of the file), of each "
+        "user the last item put away, the one before for validation, the rest to learn from. NDCG@10 is that "
+        f"of validation, asked every {EVERY} steps (a quarter of an epoch) off the clock, by the same "
+        f"function for all, for the same {asked:,} users drawn once, over all items but those that the user "
+        f"had in training. A training ends at the goal or after {settings.minutes:g} CPU minutes; who has "
+        "not arrived by then runs once, not in every round. All have 1 block, 1 head, width 64, dropout 0.2, "
+        f"Adam at 0.001 and the {sampled}, as RecTools' authors publish it for this file "
+        "(github.com/blondered/transformer_benchmark), history 50 and batches of 128 users. RecTools draws "
+        "negatives for each position, RePlay and ours for a batch. "
+        "Order of norms, initial weights and Adam's other settings are each library's own. RecTools and "
+        "RePlay train in Lightning, as they document it; ours takes the steps that `fit` takes, and clips "
+        "gradients.",
+        (
+            ours(settings, "quality.py", "--data", settings.folder("beauty"), *told),
+            peer("RePlay", "replay", "replay-sampled"),
+            peer("RecTools", "peers", "rectools-sampled"),
+        ),
+        "beauty", until=goal, rounds=3, timeout=timeout + 60,
+    )  # fmt: skip
 
 
 def _answers(settings: Settings) -> Race:
@@ -219,7 +152,7 @@ def _answers(settings: Settings) -> Race:
         "and `calc_metrics` are timed apart and summed; RePlay computes metrics while it predicts "
         "(`Trainer.test`).",
         (
-            _ours(settings, "sasrec.py", "--once", "answering"),
+            ours(settings, "sasrec.py", "--once", "answering"),
             _peer(
                 settings, "RePlay", "race_recommend.py", "ml-100k",
                 python="replay", tasks=("SASRec recommend + metrics",),
@@ -240,7 +173,7 @@ def _din(settings: Settings) -> Race:
         "1,024, history 50, width 16, attention 80-40, head 200-80, Dice, batch norm, user ids. Details of "
         "the networks differ.",
         (
-            _ours(settings, "din.py", "--once", *seconds),
+            ours(settings, "din.py", "--once", *seconds),
             *(
                 _peer(settings, name, "race_ctr.py", "ml-100k", *seconds, only=only, goal=None)
                 for name, only in (("FuxiCTR", "fuxictr-DIN"), ("torch-rechub", "torch-rechub-DIN"))
@@ -262,7 +195,7 @@ def _alone(settings: Settings) -> list[Race]:
         "and all ranking metrics at 5, 10 and 20; bare PyTorch makes the lists with `torch.topk` and "
         "measures nothing.",
         (
-            _ours(settings, "evaluation.py", "--once", *(["--quick"] if quick else [])),
+            ours(settings, "evaluation.py", "--once", *(["--quick"] if quick else [])),
             Side("bare torch", goal=Goal("at least 0.75x", least=0.75)),
         ),
         alone=True,
@@ -295,7 +228,7 @@ def _alone(settings: Settings) -> list[Race]:
         "loss, gradients, clipping and update, with two sizes of catalogue. Less is better; the ratio is "
         "that of times.",
         (
-            _ours(
+            ours(
                 settings, "step.py", "--once", "--items", small, large, "--rounds", 3 if quick else 9,
                 name=f"{large:,} items",
             ),

@@ -1,13 +1,15 @@
 """Races penchant with its peers, side by side, and writes the table of ratios.
 
     PENCHANT_DATA=DIR python benchmarks/run.py --peers DIR [--peerbench DIR] [--rounds 5] [--threads 1]
-        [--seconds 5] [--only WORD ...] [--out docs/results] [--fresh] [--quick]
+        [--seconds 5] [--minutes 12] [--only WORD ...] [--out docs/results] [--fresh] [--quick]
 
 `--peers` holds the peers' two environments, `peers` and `replay` (made from peerbench's requirements files);
 `--peerbench` the scripts that time them. What is not there gives a row that says so. Every side of a race is
-a process of its own and they take turns, so that drift hits all of them; see `races.py` for what is raced.
+a process of its own and they take turns, so that drift hits all of them; see `races.py` for what is raced,
+and `costs.py` for how our own costs may grow.
 Rows are kept after every round of a race (`runs/bench/`): run again, an interrupted run goes on where it
-was, if code, settings and versions are the same. The end of a run is speed.md and speed.json in `--out`.
+was, if code, settings and versions are the same. The end of a run is speed.md and speed.json in `--out`, and
+pictures in `pictures` beside it. A whole run takes about 45 minutes of a machine that does nothing else.
 """
 
 import argparse
@@ -23,15 +25,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import made
 from machine import commit, machine, versions, without_folders
-from races import HERE, Race, Settings, Side, races
+from picture import draw
+from race import HERE, Race, Settings, Side
+from races import races
 from table import Record, number, page
 
 from penchant.data.atomic import atomic_file
 
 ROOT = HERE.parent
 POOLS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA", "RAYON")
-TIMEOUT = 400.0  # seconds for any one process; peers are also given 300 by their harness
 
 
 class NotRunError(Exception):
@@ -71,10 +75,10 @@ class Runner:
             with tempfile.TemporaryDirectory() as scratch:
                 done = subprocess.run(
                     [str(python), *side.command], env=self.environment(side), cwd=scratch,
-                    timeout=TIMEOUT, capture_output=True, text=True, check=False,
+                    timeout=race.timeout, capture_output=True, text=True, check=False,
                 )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise NotRunError(f"took over {TIMEOUT:.0f} seconds") from None
+            raise NotRunError(f"took over {race.timeout:.0f} seconds") from None
         rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         for row in rows:
             if reason := row.get("skipped") or row.get("error"):
@@ -100,26 +104,17 @@ class Runner:
     def prepare(self, race: Race) -> None:
         """Sees to it that a race's data is there; the made log is made at its first use.
 
-        Raises: NotRunError if it cannot be.
+        Raises: NotRunError if it is not.
         """
-        folder = self.settings.folder(race.needs)
-        if race.needs and (folder is None or not list(folder.glob("*.inter"))) and race.needs != "made":
+        file = self.settings.file(race.needs) if race.needs else None
+        if race.needs == "made" and file and not file.is_file():
+            sizes = (2_000, 1_000, 100_000) if self.settings.quick else (20_000, 5_000, 1_000_000)
+            print(f"making a log of {sizes[2]:,} events", flush=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(file) as part:
+                made.write_atomic_file(made.frame(*sizes), part)
+        if race.needs and (file is None or not file.is_file()):
             raise NotRunError("the data is not there (PENCHANT_DATA)")
-        if race.needs != "made" or (self.settings.made / "log.inter").is_file():
-            return
-        if self.settings.peerbench is None:
-            raise NotRunError("peerbench is not there (--peerbench), which makes the log")
-        sizes = (2_000, 1_000, 100_000) if self.settings.quick else (20_000, 5_000, 1_000_000)
-        print(f"making a log of {sizes[2]:,} events", flush=True)
-        part = self.settings.made.with_name(f"{self.settings.made.name}.part")
-        names = zip(("--users", "--items", "--events"), map(str, sizes), strict=True)
-        subprocess.run(
-            [sys.executable, str(self.settings.peerbench / "synthetic.py"), "--out", str(part)]
-            + [word for pair in names for word in pair],
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-        part.rename(self.settings.made)
 
 
 def records_of(race: Race, side: Side, number: int, rows: list[Record]) -> list[Record]:
@@ -131,28 +126,35 @@ def records_of(race: Race, side: Side, number: int, rows: list[Record]) -> list[
             for name, found in values.items()
             for i, value in enumerate(found, 1)
         ]
-    value = rows[0]["processed"] / sum(row["cpu_s"] for row in rows)
-    return [{"race": race.name, "round": number, "side": side.name, "value": value, "rows": rows}]
+    record: Record = {"race": race.name, "round": number, "side": side.name}
+    seconds = sum(row["cpu_s"] for row in rows)
+    if race.until is None:
+        return [{**record, "value": rows[0]["processed"] / seconds, "rows": rows}]
+    best = max(quality for _, quality in rows[0]["curve"])
+    reached = best >= race.until
+    return [{**record, "value": seconds / 60, **({} if reached else {"short": best}), "rows": rows}]
 
 
 def one_round(runner: Runner, race: Race, number_: int, before: Sequence[Record]) -> list[Record]:
-    """A round of a race: every side once, unless it has failed before and never run."""
+    """A round of a race: every side once, but not who never ran or did not reach the quality asked for."""
     sides = [race.sides[0]] if race.alone else list(race.sides)
     shift = number_ % len(sides)
     found: list[Record] = []
     for side in sides[shift:] + sides[:shift]:
         mine = [r for r in before if (r["race"], r["side"]) == (race.name, side.name)]
-        if mine and not any("value" in r for r in mine):
+        if mine and not any("value" in r and "short" not in r for r in mine):
             continue
-        made: list[Record]
+        new: list[Record]
         try:
-            made = records_of(race, side, number_, runner.rows(race, side))
+            new = records_of(race, side, number_, runner.rows(race, side))
         except NotRunError as reason:
-            made = [{"race": race.name, "round": number_, "side": side.name, "not_run": str(reason)}]
-        found += made
-        for name in dict.fromkeys(record["side"] for record in made):
-            values = [r["value"] for r in made if r["side"] == name and "value" in r]
-            said = f"{number(median(values))} {race.unit}" if values else made[0]["not_run"]
+            new = [{"race": race.name, "round": number_, "side": side.name, "not_run": str(reason)}]
+        found += new
+        for name in dict.fromkeys(record["side"] for record in new):
+            mine = [r for r in new if r["side"] == name]
+            values = [r["value"] for r in mine if "value" in r]
+            said = f"{number(median(values))} {race.unit}" if values else f"not run: {mine[0]['not_run']}"
+            said += f", best {mine[0]['short']:.4f}" if "short" in mine[0] else ""
             print(f"  {number_}  {race.name}: {name}, {said}", flush=True)
     return found
 
@@ -165,8 +167,9 @@ def about_run(settings: Settings, arguments: argparse.Namespace) -> dict[str, An
         python = settings.peers / name / "bin" / "python" if settings.peers else None
         if python and python.is_file():
             environments[name] = versions(python)
-    chosen = {name: getattr(arguments, name) for name in ("rounds", "threads", "seconds", "quick", "only")}
-    said = " ".join(f"--{name} {chosen[name]:g}" for name in ("rounds", "threads", "seconds"))
+    numbers = ("rounds", "threads", "seconds", "minutes")
+    chosen = {name: getattr(arguments, name) for name in (*numbers, "quick", "only")}
+    said = " ".join(f"--{name} {chosen[name]:g}" for name in numbers)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "penchant": version("penchant"),
@@ -200,9 +203,10 @@ def save(file: Path, about: dict[str, Any], records: Sequence[Record]) -> None:
 
 
 def publish(out: Path, about: dict[str, Any], all_races: Sequence[Race], records: Sequence[Record]) -> None:
-    """The table, and the rows that it was made from."""
+    """The table, its pictures, and the rows that they were made from."""
+    pictures = draw(out.parent / "pictures", all_races, records)
     with atomic_file(out / "speed.md") as part:
-        part.write_text(page(about, all_races, records))
+        part.write_text(page(about, all_races, records, pictures))
     lines = ",\n".join(json.dumps(record) for record in records)
     with atomic_file(out / "speed.json") as part:
         part.write_text(f'{{"about": {json.dumps(about)},\n"records": [\n{lines}\n]}}\n')
@@ -221,6 +225,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="5; with --quick 1")
     parser.add_argument("--threads", type=int, default=1, help="of every process")
     parser.add_argument("--seconds", type=float, help="of training, for each that trains: 5; with --quick 1")
+    parser.add_argument("--minutes", type=float, help="of CPU until a quality, at most: 12; with --quick 0.1")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="races with one of these in their name")
     parser.add_argument("--out", type=Path, help="docs/results; with --quick or --only runs/bench/out")
     parser.add_argument("--fresh", action="store_true", help="do not go on with an interrupted run")
@@ -228,6 +233,7 @@ def parsed() -> argparse.Namespace:
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.seconds = options.seconds or (1.0 if options.quick else 5.0)
+    options.minutes = options.minutes or (0.1 if options.quick else 12.0)
     part = options.quick or options.only
     options.out = options.out or ROOT / ("runs/bench/out" if part else "docs/results")
     return options
@@ -242,12 +248,15 @@ def main() -> None:
         p and Path(p).resolve() for p in (options.peers, options.peerbench, options.data)
     )
     settings = Settings(
-        peers, peerbench, data, work / f"made-{'small' if options.quick else '1m'}", options.threads,
-        options.seconds, options.quick,
+        peers, peerbench, data, work / f"log-{'small' if options.quick else '1m'}", options.rounds,
+        options.threads, options.seconds, options.minutes, options.quick,
     )  # fmt: skip
     runner, chosen = Runner(settings), races(settings)
     if options.only:
+        names = [race.name for race in chosen]
         chosen = [race for race in chosen if any(word in race.name for word in options.only)]
+        if not chosen:
+            sys.exit("no race has one of these words in its name. There are:\n  " + "\n  ".join(names))
     about = about_run(settings, options)
     file = work / ("unfinished-part.jsonl" if options.quick or options.only else "unfinished.jsonl")
     if options.fresh:
@@ -257,7 +266,7 @@ def main() -> None:
         for number_ in range(1, options.rounds + 1):
             for race in chosen:
                 done = {r["round"] for r in records if r["race"] == race.name}
-                if number_ in done or (race.alone and done):
+                if number_ in done or (race.alone and done) or number_ > (race.rounds or number_):
                     continue
                 records += one_round(runner, race, number_, records)
                 save(file, about, records)

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from learner import Learner
 
 from penchant.data import Split, datasets, split_leave_last
 from penchant.evaluation.ranking import ranking_metrics
 from penchant.retrieve import SASRec
-from penchant.train.optim import RowwiseAdamW, clip_gradients, groups
 
 SIZES: dict[str, Any] = {"width": 64, "depth": 2, "heads": 2, "history": 50, "dropout": 0.2}
 TRAININGS: dict[str, dict[str, Any]] = {  # what `--once` can train
@@ -68,18 +68,15 @@ def rate(work: Callable[[], int], rounds: int) -> Rate:
 
 def training(split: Split, kind: str = "softmax") -> Iterator[int]:
     """Trains for ever, a step for each number taken: how many targets it learned."""
-    model = SASRec(split.log.features, **SIZES, **TRAININGS[kind]).train()
+    model = SASRec(split.log.features, **SIZES, **TRAININGS[kind])
     model.prepare(split)
-    optimizer = RowwiseAdamW(groups(model, 0.0), lr=1e-3)
+    learner = Learner(model)
     source = model.source(split, batch_size=BATCH, seed=0)
 
     def steps() -> Iterator[int]:
         while True:
             for batch in source:
-                optimizer.zero_grad()
-                model.loss(batch).mean.backward()
-                clip_gradients(model.parameters(), 5.0)
-                optimizer.step()
+                learner.step(batch)
                 yield int((batch.target > 0).sum())
             source.set_epoch(source.epoch + 1)
 

@@ -24,23 +24,24 @@ from functools import partial
 from typing import Any
 
 import torch
+from learner import Learner
 from torch import Generator, Tensor, nn
 
 from penchant.data import Batch, Features, Histories
 from penchant.retrieve import SASRec
-from penchant.train.optim import RowwiseAdamW, clip_gradients, groups
+from penchant.train.optim import RowwiseAdamW, clip_gradients
 
 WIDTH, HISTORY = 64, 50
 
 
-def batch_of(items: int, size: int, negatives: int, generator: Generator) -> Batch:
+def batch_of(items: int, size: int, negatives: int, history: int, generator: Generator) -> Batch:
     """Full windows of random items."""
 
     def draw(count: int) -> Tensor:
         return torch.randint(2, items, (count,), generator=generator)
 
-    count = size * HISTORY
-    offsets = torch.arange(0, count + 1, HISTORY)
+    count = size * history
+    offsets = torch.arange(0, count + 1, history)
     item = draw(count)
     target = item.roll(-1)
     target[offsets[1:] - 1] = draw(size)
@@ -57,24 +58,21 @@ def batch_of(items: int, size: int, negatives: int, generator: Generator) -> Bat
 
 
 class Training:
-    """A model, its optimiser, and batches for ever."""
+    """A model that learns, and batches for ever."""
 
-    def __init__(self, items: int, size: int, negatives: int, count: int) -> None:
+    def __init__(self, items: int, size: int, negatives: int, count: int, *, history: int = HISTORY) -> None:
         generator = Generator().manual_seed(0)
-        self.model = SASRec(
-            Features(items=items), width=WIDTH, history=HISTORY, objective="sampled", negatives=negatives
+        features = Features(items=items)
+        self.learner = Learner(
+            SASRec(features, width=WIDTH, history=history, objective="sampled", negatives=negatives)
         )
-        self.optimiser = RowwiseAdamW(groups(self.model, 0.0))
-        self.batches, self.done = [batch_of(items, size, negatives, generator) for _ in range(count)], 0
+        self.batches = [batch_of(items, size, negatives, history, generator) for _ in range(count)]
+        self.done = 0
 
     def step(self) -> None:
         """One whole step."""
-        batch = self.batches[self.done % len(self.batches)]
+        self.learner.step(self.batches[self.done % len(self.batches)])
         self.done += 1
-        self.optimiser.zero_grad(set_to_none=True)
-        self.model.loss(batch).mean.backward()
-        clip_gradients(self.model.parameters(), 5.0)
-        self.optimiser.step()
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
