@@ -80,6 +80,12 @@ def run_cells(
     return [have[_key(cell)] for cell in cells]
 
 
+def rows_of(name: str, cells: Iterable[Cell]) -> list[Row]:
+    """The rows that there are of some cells, in their order."""
+    have = _read(RESULTS / f"{name}.jsonl")
+    return [have[key] for key in map(_key, cells) if key in have]
+
+
 def write_page(name: str, text: str) -> Path:
     """Writes `docs/results/NAME.md`."""
     path = RESULTS / f"{name}.md"
