@@ -46,9 +46,7 @@ def test_the_next_step_that_it_prints_runs(penchant, tmp_path):
 
 
 def test_a_world_file_is_a_beginning(penchant, tmp_path):
-    penchant(
-        f"simulate {tmp_path}/one {SIZES} --set boredom.strength=0.5 --set sessions.gap=1 --quiet"
-    )
+    penchant(f"simulate {tmp_path}/one {SIZES} --set boredom.strength=0.5 --set sessions.gap=1 --quiet")
     first = World.from_json((tmp_path / "one" / "world.json").read_text())
     assert (first.boredom.strength, first.sessions.gap) == (0.5, 1)
     said = penchant(

@@ -337,3 +337,10 @@ def test_a_split_is_not_a_part(split):
 def test_wrong_arguments_are_named(split, wrong):
     with pytest.raises(ArgumentError, match=next(iter(wrong))):
         evaluate(Fixed(split.item_counts), split.test, **wrong)
+
+
+def test_no_query_at_all_is_refused():
+    split = split_leave_last(random_log(users=5, seed=1))
+    nobody = split.test().rows(torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(ArgumentError, match="at least one query"):
+        evaluate(Fixed(torch.rand(len(split.log.catalogue))), nobody)

@@ -84,6 +84,8 @@ def evaluate(
         level=level, samples=samples, batch_size=batch_size,
     )  # fmt: skip
     asked, part, left_out = _asked(queries, setting)
+    if not len(asked):
+        raise ArgumentError("queries", asked, expected="at least one query")
     split = asked.split
     systems = _systems(system, against, asked.split.log)
     given = {"cutoffs": cutoffs, "candidates": candidates, "exclude_seen": exclude_seen}
