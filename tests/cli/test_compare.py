@@ -198,7 +198,7 @@ def test_a_published_setting(penchant, home, pair):
 
 def test_help_tells_of_the_gate(capsys):
     assert main(["--help"]) == 0
-    assert "3 a gate failed" in capsys.readouterr().out
+    assert "3    a gate" in capsys.readouterr().out
 
 
 def test_lists_of_a_result_are_what_compare_takes(penchant, home, pair, tmp_path):

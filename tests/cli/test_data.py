@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from penchant.cli import arguments
+from penchant.cli.arguments import logs
 from penchant.data.events import items, read_events, users
 from penchant.data.store import open_log
 
@@ -21,10 +21,10 @@ def flags(command):
 
 def test_the_arguments_of_import_are_those_of_read_events():
     # The signature is the configuration: who adds an argument there adds it here.
-    assert set(inspect.signature(read_events).parameters) <= flags(arguments.import_)
+    assert set(inspect.signature(read_events).parameters) <= flags(logs.import_)
     for function in (items, users):
         known = set(inspect.signature(function).parameters) - {"source"}
-        assert {f"{function.__name__}_{name}" for name in known} <= flags(arguments.import_)
+        assert {f"{function.__name__}_{name}" for name in known} <= flags(logs.import_)
 
 
 def test_import_writes_a_store_that_profile_reads(penchant, tables):

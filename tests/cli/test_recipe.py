@@ -6,9 +6,9 @@ import sys
 import pytest
 import yaml
 
-from penchant.cli import columns, rehearsal, train
+from penchant.cli import rehearsal, train
 from penchant.cli.recipe import read_recipe
-from penchant.data.events import AtLeast, Equals
+from penchant.data.labels import AtLeast, Equals, label_of
 from penchant.errors import ArgumentError, RecipeError, TrustError
 from penchant.funnel import Rules
 from penchant.retrieve import SASRec
@@ -219,15 +219,15 @@ def test_what_a_constructor_refuses_is_told_with_its_place(read):
 
 @pytest.mark.parametrize("text", ["rating>=4", "rating >= 4.0", "a>=-1e1"])
 def test_a_label_rule(text):
-    assert isinstance(columns.label(text), AtLeast)
+    assert isinstance(label_of(text), AtLeast)
 
 
 def test_a_label_rule_on_values():
-    assert columns.label("action == buy") == Equals("action", "buy")
+    assert label_of("action == buy") == Equals("action", "buy")
 
 
 def test_a_label_may_be_a_column():
-    assert columns.label("clicked") == "clicked"
+    assert label_of("clicked") == "clicked"
 
 
 def test_columns_of_attributes_are_lists_or_one_name_and_categories_lists_or_separators(read, home):
@@ -245,7 +245,7 @@ def test_columns_of_attributes_are_lists_or_one_name_and_categories_lists_or_sep
 @pytest.mark.parametrize("text", ["rating>4", "rating>=", ">=4", "", None, "rating>=good", "rating>=1e"])
 def test_what_is_no_rule_is_refused(text):
     with pytest.raises(ArgumentError, match="COLUMN>=NUMBER"):
-        columns.label(text)
+        label_of(text)
 
 
 def test_rankers_that_stand_in_no_funnel_are_held_against_the_one_that_does(read):

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from penchant.cli import simulate_arguments
+from penchant.cli.arguments import logs
 from penchant.world import EFFECTS, World, simulate
 
 SIZES = "--users 30 --items 120 --categories 6 --days 8"
@@ -96,4 +96,4 @@ def test_bad_input_ends_with_2_and_writes_nothing(penchant, tmp_path, words, tol
 
 
 def test_the_help_knows_every_effect():
-    assert tuple(EFFECTS) == simulate_arguments.EFFECTS
+    assert tuple(EFFECTS) == logs.EFFECTS

@@ -256,3 +256,27 @@ def test_a_log_without_times_is_split_by_order_alone():
     with pytest.raises(SplitError, match="needs times"):
         split_by_time(log)
     assert split_leave_last(log).test().at.tolist() == [2] * 4
+
+
+def test_the_digest_notices_every_change_and_nothing_else():
+    log = dataclasses.replace(random_log(labels=True), event=None)
+    events = torch.full((len(log),), 2, dtype=torch.int16)
+    split = split_leave_last(log)
+
+    def of(**changes):
+        return dataclasses.replace(split, log=dataclasses.replace(log, **changes))
+
+    others = [
+        of(item=log.item.roll(1)), of(time=log.time + 1), of(label=1 - log.label), of(label=None),
+        of(event=events), of(event=events + 1), of(label=None, event=events),
+        dataclasses.replace(split, part=split.part.roll(1)),
+        dataclasses.replace(split, usable=split.train.rows),
+        dataclasses.replace(split, usable=split.valid.rows),
+        split.joined(),
+    ]  # fmt: skip
+    digests = [split.digest, *(other.digest for other in others)]
+    assert len(set(digests)) == len(digests)
+    assert len({split.log_digest, *(other.log_digest for other in others[:7])}) == 8
+    assert {other.log_digest for other in others[7:]} == {split.log_digest}
+    assert dataclasses.replace(split, name="otherwise called").digest == split.digest
+    assert split_leave_last(dataclasses.replace(log)).digest == split.digest

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.asked import asked
-from tests.fixed import Fixed
-from tests.logs import log_of, random_log
 
 import penchant as pt
+from asked import asked
+from fixed import Fixed
+from logs import log_of, random_log
 from penchant.data import datasets, split_by_time, split_leave_last
 from penchant.errors import ArgumentError, SplitError
 from penchant.evaluation import evaluate, setting

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.fixed import Fixed
-from tests.logs import log_of, random_log
 from torch import Tensor
 
+from fixed import Fixed
+from logs import log_of, random_log
 from penchant.data import Requests, Split, split_by_item, split_by_time, split_leave_last
 from penchant.errors import ArgumentError, SplitError
 from penchant.evaluation import evaluate, intra_list_diversity, log_loss

@@ -153,8 +153,10 @@ def test_the_best_weights_are_kept_over_a_break(tmp_path, split):
         (lambda s: (tiny(s), s, {"learning_rate": 0.2}), "fit.learning_rate: 0.05 then, 0.2 now"),
         (lambda s: (tiny(s), s, {"epochs": 7}), "fit.epochs: 1 then, 7 now"),
         (lambda s: (tiny(s, width=4), s, {}), "model.args.width: 8 then, 4 now"),
-        (lambda s: (tiny(s), planted(29), {}), "data.checksum"),
-        (lambda s: (tiny(s), planted(30, seed=1), {}), "data.checksum"),
+        (lambda s: (tiny(s), planted(29), {}), "data.digest"),
+        (lambda s: (tiny(s), planted(30, seed=1), {}), "data.digest"),
+        (lambda s: (tiny(s), replace(s, usable=s.train.rows), {}), "data.digest"),
+        (lambda s: (tiny(s), replace(s, ties="exclude"), {}), "data.ties: 'order' then, 'exclude' now"),
         (lambda s: (tiny(s), s, {"seed": 9}), "data.seed: 0 then, 9 now"),
         (
             lambda s: (Line(), rows(), {"valid": None}),

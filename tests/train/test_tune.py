@@ -286,7 +286,7 @@ def test_a_study_of_other_settings_is_refused_by_name(split, tmp_path):
         with pytest.raises(StoreError, match=f"{change}: .* then, .* now"):
             tune(EASE, split, **{"space": L2, **told}, trials=1, study=tmp_path, progress=False)
     other = split_leave_last(random_log(41, 30, taste=0.8))
-    with pytest.raises(StoreError, match=r"data\.checksum"):
+    with pytest.raises(StoreError, match=r"data\.digest"):
         tune(EASE, other, L2, trials=1, study=tmp_path, progress=False)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
-from penchant.cli import arguments
+from penchant.cli.arguments import logs, measuring, recipes, recommending, shared
 from penchant.errors import LeakError, PenchantError, TrustError, nearest
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -25,8 +25,11 @@ environment:
   OMP_WAIT_POLICY               PASSIVE unless you set it: threads that spin as they wait slow a busy machine
 
 exit codes:
-  0 fine, 1 something broke (disk full, a bug), 2 bad usage or bad input, 3 a gate failed or a leak was found,
-  130 interrupted by Ctrl-C
+  0    fine
+  1    something broke (disk full, a bug)
+  2    bad usage or bad input
+  3    a gate of `penchant compare` failed, or a leak was found
+  130  interrupted by Ctrl-C
 """
 
 
@@ -40,12 +43,14 @@ class Command:
         function: its name.
         line: what the command does, in one line.
         arguments: adds the command's arguments to a parser; must import nothing heavy.
+        resumes: whether it goes on from where it was stopped.
     """
 
     module: str
     function: str
     line: str
     arguments: Callable[[argparse.ArgumentParser], None]
+    resumes: bool = False
 
 
 COMMANDS = {
@@ -53,46 +58,55 @@ COMMANDS = {
         "penchant.cli.demo",
         "run",
         "a real log to a trained, evaluated, saved, queried recommender",
-        arguments.demo,
+        recipes.demo,
+        resumes=True,
     ),
     "import": Command(
-        "penchant.cli.data", "import_", "an event table to a store that opens at once", arguments.import_
+        "penchant.cli.data", "import_", "an event table to a store that opens at once", logs.import_
     ),
     "profile": Command(
-        "penchant.cli.data", "profile", "what a log holds, and what is odd about it", arguments.profile
+        "penchant.cli.data", "profile", "what a log holds, and what is odd about it", logs.profile
     ),
     "simulate": Command(
         "penchant.cli.simulate",
         "run",
         "a log of a simulated world, and the truth about it",
-        arguments.simulate,
+        logs.simulate,
     ),
     "train": Command(
-        "penchant.cli.train", "run", "a recipe to a bundle, its figures and a report", arguments.train
+        "penchant.cli.train",
+        "run",
+        "a recipe to a bundle, its figures and a report",
+        recipes.train,
+        resumes=True,
     ),
     "tune": Command(
-        "penchant.cli.tune", "run", "the best settings of a recipe's models, by validation", arguments.tune
+        "penchant.cli.tune",
+        "run",
+        "the best settings of a recipe's models, by validation",
+        recipes.tune,
+        resumes=True,
     ),
     "audit": Command(
         "penchant.cli.audit",
         "run",
         "whether a recipe or a bundle learns from what comes later; a gate for scripts",
-        arguments.audit,
+        recipes.audit,
     ),
     "evaluate": Command(
         "penchant.cli.evaluate",
         "run",
         "how good a saved bundle, or a list of another tool, is on held-out events",
-        arguments.evaluate,
+        measuring.evaluate,
     ),
     "compare": Command(
         "penchant.cli.compare",
         "run",
         "whether one system beats another by more than chance; a gate for scripts",
-        arguments.compare,
+        measuring.compare,
     ),
     "recommend": Command(
-        "penchant.cli.recommend", "run", "lists for users, with reasons", arguments.recommend
+        "penchant.cli.recommend", "run", "lists for users, with reasons", recommending.recommend, resumes=True
     ),
 }
 
@@ -122,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: what stands behind `penchant`; the process's own arguments by default.
 
-    Returns: the exit code: 0 fine, 1 broken, 2 bad usage or input, 3 a gate failed, 130 interrupted.
+    Returns: the exit code, as `penchant --help` lists them.
     """
     if argv is None:  # a process of our own: OpenMP reads this once, when torch is imported
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -135,7 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = getattr(import_module(command.module), command.function)(options)
     except KeyboardInterrupt:
-        return _told("interrupted; the same command goes on from its last checkpoint", INTERRUPTED)
+        goes_on = "; the same command goes on from its last checkpoint" if command.resumes else ""
+        return _told(f"interrupted{goes_on}", INTERRUPTED)
     except BrokenPipeError:  # the reader (head, less) has seen enough; the interpreter must not flush again
         sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
         return FINE
@@ -175,7 +190,7 @@ def _options(words: list[str]) -> argparse.Namespace:
         _parser("penchant").error(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
     parser = _parser(f"penchant {name}")
     COMMANDS[name].arguments(parser)
-    arguments.common(parser)
+    shared.output(parser)
     options, unknown = parser.parse_known_args(rest, argparse.Namespace(command=name))
     if unknown:
         word = unknown[0].split("=")[0]

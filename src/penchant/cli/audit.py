@@ -1,22 +1,24 @@
-"""`penchant audit`: whether a recipe, or a saved bundle, leaks."""
+"""`penchant audit`, and the audits that `penchant train` makes: whether a recipe or a bundle leaks."""
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from penchant.cli import GATE
-from penchant.cli.auditing import audit_recipe, sources_of
+from penchant.cli.bundle import Bundle
 from penchant.cli.console import Screen
-from penchant.cli.questions import Bundle, parse_split
-from penchant.cli.recipe import read_recipe
-from penchant.cli.recipe_data import SPLITS
-from penchant.data.audit import audit
+from penchant.cli.questions import split_asked
+from penchant.cli.recipe import Recipe, read_recipe
+from penchant.data.audit import SAMPLE, audit
 from penchant.data.findings import Audit
+from penchant.data.loader import Source
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
+from penchant.protocols import Prepares, Trainable
+from penchant.train.fit import planned as plan_of
+from penchant.train.fit import preferences
 
 
 def run(options: argparse.Namespace) -> int | None:
@@ -57,21 +59,55 @@ def _of_bundle(options: argparse.Namespace) -> Audit:
     if funnel.ranker is not None:
         models[type(funnel.ranker).__name__] = funnel.ranker
     modules = {name: model for name, model in models.items() if isinstance(model, nn.Module)}
-    split = _split(options, bundle)
-    sources = sources_of(modules, split, {})
+    split = split_asked(options, [bundle], changes=options.set)
+    sources = _sources_of(modules, split, {})
     return audit(split, sources, modules, sample=options.examples, seed=options.seed)
 
 
-def _split(options: argparse.Namespace, bundle: Bundle) -> Split:
-    log = bundle.funnel.data
-    if options.split is not None:
-        return parse_split(options.split)(log)
-    if options.recipe is not None:
-        path: Path = options.recipe
-        return read_recipe(path, changes=options.set, trust=options.trust).split(log)
-    known: Mapping[str, Any] | None = bundle.trained_on
-    if known is None:
-        raise ArgumentError(
-            "--split", None, expected="a split, as this bundle does not lie in the folder of a run"
-        )
-    return SPLITS[known["name"]](log, **known["arguments"])
+def audit_recipe(recipe: Recipe, split: Split, *, sample: int | None = SAMPLE, seed: int = 0) -> Audit:
+    """Audits what a recipe's models are about to learn from, and be asked; nothing is trained or solved.
+
+    Args:
+        recipe: whose models.
+        split: the recipe's.
+        sample: examples of each model to look at; None for an epoch.
+        seed: of the sample.
+    """
+    models = {planned.name: recipe.build(planned, split.log.features) for planned in recipe.models}
+    settings = {planned.name: planned.fit for planned in recipe.models}
+    counting = {name: model for name, model in models.items() if isinstance(model, Prepares)}
+    for model in counting.values():
+        model.prepare(split)
+    sources = _sources_of(models, split, settings)
+    return audit(split, sources, counting, sample=sample, seed=seed)
+
+
+def _sources_of(
+    models: Mapping[str, object], split: Split, settings: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Source]:
+    """The sources that `fit` would make of those models that are trained.
+
+    Args:
+        models: by name.
+        split: what they learn from.
+        settings: arguments of `fit`, by the model's name.
+    """
+    found: dict[str, Source] = {}
+    for name, model in models.items():
+        if isinstance(model, Trainable):
+            given = {key: value for key, value in settings.get(name, {}).items() if key != "device"}
+            plan = plan_of(preferences(model), given)
+            found[name] = model.source(split, batch_size=plan.batch_size, seed=plan.seed)
+    return found
+
+
+def counted(models: Mapping[str, nn.Module], split: Split) -> Audit:
+    """Audits on which rows models counted, once they are trained or solved."""
+    return audit(split, statistics=models, queries=())
+
+
+def require_clean(found: Audit, screen: Screen) -> Audit:
+    """The audit. Where it found a violation all of it is told, and LeakError is raised."""
+    if not found.ok:
+        screen.say(str(found))
+    return found.check()

@@ -1,15 +1,12 @@
-"""Columns as people write them on a command line or in a recipe."""
+"""Context columns as people write them on a command line or in a recipe."""
 
 from typing import Any
 
 from penchant.data.events import Categorical, categorical
-from penchant.data.labels import label_of as label
 from penchant.errors import ArgumentError
 
-__all__ = ["context", "label"]
 
-
-def context(text: Any) -> str | Categorical:
+def context_of(text: Any) -> str | Categorical:
     """A context column: "price", or "hour=category" where numbers are names."""
     name, _, kind = text.partition("=") if isinstance(text, str) else ("", "", "")
     if not name or kind not in ("", "category"):

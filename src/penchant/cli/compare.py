@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penchant.cli import GATE
+from penchant.cli.bundle import Bundle
 from penchant.cli.console import Screen
-from penchant.cli.questions import Asked, Bundle, ask, labels, read_runs, renamed, tell_places, told_runs
+from penchant.cli.other_runs import read_runs, tell_places, told_runs
+from penchant.cli.questions import Asked, ask
+from penchant.cli.results import labels, renamed
 from penchant.errors import ArgumentError
 from penchant.evaluation import evaluate
 from penchant.evaluation.lines import figure
@@ -37,7 +40,6 @@ def run(options: argparse.Namespace) -> int | None:
     """Compares the two systems of the command line; GATE where a gate fails."""
     screen = Screen(options)
     metrics = _metrics(options)
-    options.cutoffs = None  # the metrics say them
     paths = [_run_folder(path) for path in (options.a, options.b)]
     bundles = {place: Bundle.open(path, options.trust) for place, path in enumerate(paths) if path.is_dir()}
     asked = ask(options, list(bundles.values()), screen)

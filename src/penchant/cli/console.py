@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -43,14 +44,17 @@ class Screen:
         log.setLevel(logging.ERROR if self.quiet else logging.INFO)
 
     @property
-    def messages(self) -> Console:
-        """Where messages and progress go."""
-        return self._error
-
-    @property
     def progress(self) -> bool:
         """Whether to show progress bars (on stderr)."""
         return not self.quiet
+
+    def bar(self) -> Progress:
+        """A bar that counts what is done, on stderr; none with `--quiet`."""
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("time left"),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        return Progress(*columns, console=self._error, disable=self.quiet)
 
     def say(self, *words: str) -> None:
         """A message on the way to a result; nothing with `--quiet`."""
@@ -66,6 +70,10 @@ class Screen:
     def warn(self, words: str) -> None:
         """What the reader should know or change, on stderr."""
         self._error.print(Text("note: ", style="yellow") + Text(words), soft_wrap=True)
+
+    def log(self, words: str) -> None:
+        """A line of progress of the library, on stderr."""
+        self._error.print(Text(f"  {words}", style="dim"), soft_wrap=True)
 
     def table(
         self, rows: Sequence[Sequence[object]], head: Sequence[str], *, title: str | None = None
@@ -115,7 +123,7 @@ class _Handler(logging.Handler):
         if record.levelno >= logging.WARNING:
             self._screen.warn(words)
         else:
-            self._screen.messages.print(Text(f"  {words}", style="dim"), soft_wrap=True)
+            self._screen.log(words)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from penchant.cli import columns
+from penchant.cli.columns import context_of
 from penchant.cli.console import Screen, program
 from penchant.data.events import items, read_events, users
 from penchant.data.interactions import Interactions
+from penchant.data.labels import label_of
 from penchant.data.profile import DataProfile
 from penchant.data.store import open_log
 from penchant.errors import ArgumentError
@@ -54,9 +55,9 @@ def read(options: argparse.Namespace) -> Interactions:
         user=options.user,
         item=options.item,
         time=options.time,
-        label=None if options.label is None else columns.label(options.label),
+        label=None if options.label is None else label_of(options.label),
         event=options.event,
-        context=[columns.context(text) for text in options.context],
+        context=[context_of(text) for text in options.context],
         items=_attributes(options, "items", options.item),
         users=_attributes(options, "users", options.user),
         on_bad=options.on_bad,

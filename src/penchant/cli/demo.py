@@ -10,7 +10,8 @@ import polars as pl
 from penchant.cli.console import Screen, program
 from penchant.cli.data import show_profile
 from penchant.cli.recipe import read_recipe
-from penchant.cli.train import Run, follow, tell_settings, write_report
+from penchant.cli.results import write_report
+from penchant.cli.train import Run, follow, tell_settings
 from penchant.data import datasets
 from penchant.data.atomic import atomic_file
 from penchant.data.events import items, read_events

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
+from penchant.cli.bundle import Bundle
 from penchant.cli.console import Screen
-from penchant.cli.questions import Bundle, ask, read_runs, renamed, tell_places, told_runs
-from penchant.cli.results import show
-from penchant.cli.train import tell_newcomers, write_report
+from penchant.cli.other_runs import read_runs, tell_places, told_runs
+from penchant.cli.questions import ask
+from penchant.cli.results import renamed, show, tell_newcomers, write_report
 from penchant.errors import ArgumentError
 from penchant.evaluation import evaluate
 from penchant.evaluation.runfiles import file_format, write_run
@@ -31,8 +32,7 @@ def run(options: argparse.Namespace) -> None:
     systems = [*runs, *(bundle.system for bundle in bundles)]
     if bundles and not runs:
         funnel = bundles[0].funnel
-        alone = len(funnel.retrievers) == 1 and funnel.ranker is None
-        systems += [] if alone else funnel.retrievers.values()
+        systems += funnel.retrievers.values() if systems[0] is funnel else []
     result = evaluate(
         systems[0],
         asked.question,

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from penchant.cli import columns
 from penchant.cli.checker import Call, Checker
+from penchant.cli.columns import context_of
 from penchant.cli.document import Keys
 from penchant.data import datasets, split_by_item, split_by_time, split_by_user, split_leave_last
 from penchant.data.events import items, read_events, users
+from penchant.data.labels import label_of
 from penchant.data.split import Split
 from penchant.data.store import open_log
 from penchant.errors import ArgumentError, nearest
@@ -28,7 +29,7 @@ def data_of(checker: Checker, given: Any) -> Call:
     special = {
         "source": _Path(checker),
         "folder": _Path(checker),
-        "label": _Column(checker, columns.label),
+        "label": _Column(checker, label_of),
         "context": _Columns(checker),
         "items": _Table(checker, items),
         "users": _Table(checker, users),
@@ -80,7 +81,7 @@ class _Path:
 
 
 class _Column:
-    """A column as `columns` reads it."""
+    """A column, or a rule on one, as it is written."""
 
     def __init__(self, checker: Checker, read: Callable[[Any], Any]) -> None:
         self.checker, self.read = checker, read
@@ -96,7 +97,7 @@ class _Columns:
     """A list of context columns."""
 
     def __init__(self, checker: Checker) -> None:
-        self.checker, self.one = checker, _Column(checker, columns.context)
+        self.checker, self.one = checker, _Column(checker, context_of)
 
     def __call__(self, value: Any, keys: Keys) -> Any:
         names = [value] if isinstance(value, str) else value

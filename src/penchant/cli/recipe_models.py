@@ -10,7 +10,7 @@ from penchant.cli.changes import MODEL_KEYS
 from penchant.cli.checker import Checker
 from penchant.cli.classes import find_model
 from penchant.cli.document import Keys
-from penchant.cli.recipe_space import space_of
+from penchant.cli.recipe_tune import space_of
 from penchant.cli.signature import Argument, arguments_of, plain, plain_part, typed, words
 from penchant.data.interactions import Features
 from penchant.errors import nearest

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from penchant.cli.arguments.shared import SEEN
+from penchant.cli.bundle import folder_of
 from penchant.cli.console import Screen, plain, write_json
 from penchant.data.atomic import atomic_file
 from penchant.errors import ArgumentError, PenchantError, StoreError
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
     """Answers what was asked."""
     screen = Screen(options)
     _refuse_clashes(options)
-    funnel = open_bundle(options.bundle, options.trust)
+    funnel = load(folder_of(options.bundle), trust=options.trust)
     if options.item:
         found = funnel.similar(options.item, options.k)
         _tell(found, ["item", "title"] if "title" in found.columns else ["item"], "like", screen)
@@ -37,12 +38,6 @@ def run(options: argparse.Namespace) -> None:
         everyone(funnel, options, screen)
     else:
         _lists(funnel, options, screen)
-
-
-def open_bundle(path: Path, trust: Sequence[str]) -> Funnel:
-    """The funnel in a bundle, or in the folder of a run that holds one."""
-    inside = path / "bundle"
-    return load(inside if (inside / "bundle.json").is_file() else path, trust=trust)
 
 
 def _refuse_clashes(options: argparse.Namespace) -> None:
@@ -130,7 +125,7 @@ def _rules(options: argparse.Namespace) -> dict[str, Any]:
         "pinned": _pins(options.pin),
         "quota": _quota(options.quota),
         "because": options.because,
-        "exclude_seen": {"auto": None, "exclude": True, "keep": False}[options.seen],
+        "exclude_seen": SEEN[options.seen],
     }
 
 
@@ -213,7 +208,7 @@ def everyone(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> Non
         screen.say(
             f"going on: {min(len(there) * AT_ONCE, len(people)):,} of {len(people):,} users were done before"
         )
-    with _progress(screen) as bar:
+    with screen.bar() as bar:
         task = bar.add_task("users", total=len(people), completed=min(len(there) * AT_ONCE, len(people)))
         for begin, file in files.items():
             if begin not in there:
@@ -230,8 +225,7 @@ def everyone(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> Non
 
 def _run_of(options: argparse.Namespace, rules: dict[str, Any], people: int) -> dict[str, Any]:
     """What the lists depend on: parts of another run must not be taken up."""
-    inside = options.bundle / "bundle"
-    bundle = inside if (inside / "bundle.json").is_file() else options.bundle
+    bundle = folder_of(options.bundle)
     digest = hashlib.sha256((bundle / "bundle.json").read_bytes())
     for file in sorted((bundle / "weights").iterdir()):
         digest.update(file.read_bytes())
@@ -252,14 +246,3 @@ def _open_parts(folder: Path, run: dict[str, Any], screen: Screen) -> None:
     if not folder.parent.is_dir():
         raise StoreError(f"{folder.parent}: no such folder.")
     write_json(note, run)
-
-
-def _progress(screen: Screen) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("time left"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=screen.messages, disable=not screen.progress)

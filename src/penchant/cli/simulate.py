@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from penchant.cli.console import Screen, program
 from penchant.cli.document import parse_value
@@ -66,7 +65,7 @@ def _write(world: World, folder: Path, screen: Screen) -> tuple[Simulated, dict[
     head: list[Simulated] = []
     totals: dict[str, int] = {"rows": 0, "requests": 0, "clicks": 0, "satisfied": 0, "quit": 0}
     names = ("log", "truth", "users")
-    with _progress(screen) as bar, _writers(folder, names) as write:
+    with screen.bar() as bar, _writers(folder, names) as write:
         task = bar.add_task("users", total=world.users)
         for part in stream(world):
             for name in names:
@@ -103,14 +102,6 @@ def _writers(folder: Path, names: tuple[str, ...]) -> Generator[Callable[[str, p
         for writer in there.values():
             writer.close()
     assert set(there) == set(names)
-
-
-def _progress(screen: Screen) -> Progress:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("time left"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=screen.messages, disable=not screen.progress)
 
 
 def _tell(

@@ -11,23 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
-from penchant import report
-from penchant.cli.auditing import audit_recipe, counted, require_clean
+from penchant.cli.audit import audit_recipe, counted, require_clean
+from penchant.cli.bundle import system_of
 from penchant.cli.console import Screen, cell, plain, program, write_json
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_models import Planned
 from penchant.cli.rehearsal import look_at_data, rehearse
-from penchant.cli.results import show
+from penchant.cli.results import show, tell_newcomers, write_report
 from penchant.data.findings import Audit
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
-from penchant.errors import ArgumentError, MissingExtraError
+from penchant.errors import ArgumentError
 from penchant.evaluation import evaluate
-from penchant.evaluation.compare import too_few
 from penchant.evaluation.result import Result
 from penchant.funnel import Funnel
 from penchant.train import fit
@@ -156,12 +153,6 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False, au
     return done
 
 
-def system_of(funnel: Funnel) -> Any:
-    """What to evaluate: the funnel, or its only model by its own name."""
-    only = list(funnel.retrievers.values())
-    return only[0] if len(only) == 1 and funnel.ranker is None else funnel
-
-
 def _fitted(
     recipe: Recipe, planned: Planned, split: Split, out: Path, screen: Screen, clock: "_Clock"
 ) -> nn.Module:
@@ -181,11 +172,14 @@ def _fitted(
 
 def _fingerprint(planned: Planned, model: nn.Module, split: Split) -> str:
     """A name for the checkpoint of a model, made of all that its weights depend on."""
-    log = split.log
     facts = [
-        describe(model), planned.fit, split.name, split.ties, log.profile.as_dict(), len(log),
-        int(log.item.long().sum()), int(log.time.sum()), int(split.part.long().sum()), version("penchant"),
-    ]  # fmt: skip
+        describe(model),
+        planned.fit,
+        split.name,
+        split.log.profile.as_dict(),
+        split.digest,
+        version("penchant"),
+    ]
     return hashlib.sha256(json.dumps(plain(facts), sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -194,28 +188,6 @@ def _funnel(recipe: Recipe, models: dict[str, nn.Module], log: Interactions) -> 
     rank: Any = None if ranker is None else models[ranker]
     found: Any = [models[name] for name in retrievers]
     return Funnel(retrieve=found, rank=rank, data=log, names=retrievers, **recipe.funnel)
-
-
-def write_report(
-    result: Result | Mapping[str, Result] | None, path: Path, screen: Screen, **more: Any
-) -> None:
-    """Writes the page (see `report.html`); where its packages are missing, that is told and nothing lost."""
-    try:
-        report.html(result, path, **more)
-    except MissingExtraError as error:
-        screen.warn(f"no report: {error}")
-
-
-def tell_newcomers(result: Result, split: Split, screen: Screen) -> None:
-    """Says how many of those asked about have events in the training rows, where some have none."""
-    users = np.unique(result.users)
-    known = int(split.seen_users[torch.from_numpy(users)].sum())
-    if known < len(users):
-        screen.say(
-            f"{known:,} of these {len(users):,} users "
-            f"{'has' if known == 1 else 'have'} events in the training rows"
-            + (": too few to say how well known users are served" if too_few(known) else "")
-        )
 
 
 def tell_settings(recipe: Recipe, screen: Screen) -> None:

@@ -20,7 +20,7 @@ from penchant.cli.console import Screen, plain, program, write_json
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_models import Planned
 from penchant.cli.rehearsal import rehearse
-from penchant.cli.train import write_report
+from penchant.cli.results import write_report
 from penchant.data.atomic import atomic_file
 from penchant.data.interactions import Features, Interactions
 from penchant.data.split import Split

@@ -143,14 +143,14 @@ class Split:
 
     @cached_property
     def log_digest(self) -> str:
-        """Tells the log from another: by its users, items, times and labels."""
+        """Tells the log from another: by its users, items, times, labels and types of events."""
         log = self.log
-        return _digest("", log.offsets, log.item, log.time, *(() if log.label is None else (log.label,)))
+        return _digest("", log.offsets, log.item, log.time, log.label, log.event)
 
     @cached_property
     def digest(self) -> str:
-        """Tells the split from another: by its log and the part of every row."""
-        return _digest(self.log_digest, self.part)
+        """Tells the split from another: by its log, the part of every row and what histories may use."""
+        return _digest(self.log_digest, self.part, self.usable)
 
     @property
     def repeats(self) -> bool:
@@ -284,9 +284,12 @@ class Queries:
             yield begin, min(begin + size, len(self))
 
 
-def _digest(begin: str, *tensors: Tensor) -> str:
+def _digest(begin: str, *tensors: Tensor | None) -> str:
     found = hashlib.blake2b(begin.encode(), digest_size=16)
     for tensor in tensors:
+        found.update(b"no" if tensor is None else b"yes")  # a label alone is not an event type alone
+        if tensor is None:
+            continue
         array: Any = tensor.cpu().contiguous().numpy()  # arrays are buffers: stubs do not say so before 3.12
         found.update(array)
     return found.hexdigest()

@@ -121,8 +121,9 @@ def write_run(
         format: "trec" or "table"; None: by the ending of the name.
         tag: the last column of a TREC run. Its scores are 1 / rank where none are known.
 
-    Raises: ArgumentError for another ending or a run without its log; DataError where a column is missing, or
-        an id cannot stand in a TREC run since it holds blanks.
+    Raises:
+        ArgumentError: the ending is another one, or a run comes without its log.
+        DataError: a column is missing, or an id cannot stand in a TREC run since it holds blanks.
     """
     path = Path(path)
     frame = _frame_of(lists, log)

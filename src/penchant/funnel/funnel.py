@@ -45,8 +45,9 @@ class Funnel:
         rules: what holds for every list, whoever asks: what `recommend` says, and `evaluate` measures, since
             what is evaluated is what is served. `save` keeps them.
 
-    Raises: ArgumentError if a stage lacks the methods of its protocol, a number is out of range, or rules
-        contradict themselves or name an unknown item, category or value.
+    Raises:
+        ArgumentError: a stage lacks the methods of its protocol, a number is out of range, or rules contradict
+            themselves or name an unknown item, category or value.
     """
 
     def __init__(

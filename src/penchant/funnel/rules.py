@@ -190,8 +190,9 @@ def terms_of(log: Interactions, rules: Rules, standing: Terms | None = None) -> 
         rules: of the request, or of the funnel alone.
         standing: of the funnel, where there are any.
 
-    Raises: ArgumentError if a pinned item, a category or a value is unknown, or `rules` contradict
-        themselves or deny their own pins by the standing ones.
+    Raises:
+        ArgumentError: a pinned item, a category or a value is unknown, or `rules` contradict themselves or
+            deny their own pins by the standing ones.
     """
     standing = standing or Terms()
     if not rules:

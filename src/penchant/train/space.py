@@ -130,8 +130,9 @@ class Whole:
         log: whether every doubling is as likely.
         step: they are low, low + step, ... (1 with `log`).
 
-    Raises: ArgumentError if a bound is no integer, they are not in order, the least is not above 0 where
-        `log` is set, or the step is below 1, is not 1 where `log` is set, or does not lead to `high`.
+    Raises:
+        ArgumentError: a bound is no integer, they are not in order, the least is not above 0 where `log` is
+            set, or the step is below 1, is not 1 where `log` is set, or does not lead to `high`.
     """
 
     low: int

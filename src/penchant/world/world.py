@@ -67,8 +67,17 @@ class World:
         seed: everything follows from it.
         start: seconds UTC of day 0 (2020-01-01).
         sessions: when users come.
-        interests, popularity, births, semantic, boredom, sequels, satisfaction, churn, treatment, exposure,
-            content: the effects; None is off.
+        interests: what users like, and how that changes. None is off, here and below.
+        popularity: how items of a category differ.
+        births: when items appear.
+        semantic: what past events do to items of their category.
+        boredom: how repetition tires.
+        sequels: which item follows which.
+        satisfaction: how users feel about what they chose.
+        churn: why they quit.
+        treatment: an arm at random.
+        exposure: lists that are shown.
+        content: what can be read of items.
 
     Raises: ArgumentError that names the number that cannot be.
 
