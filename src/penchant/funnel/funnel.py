@@ -46,8 +46,8 @@ class Funnel:
             what is evaluated is what is served. `save` keeps them.
 
     Raises:
-        ArgumentError: a stage lacks the methods of its protocol, a number is out of range, or rules contradict
-            themselves or name an unknown item, category or value.
+        ArgumentError: a stage lacks the methods of its protocol, a number is out of range, or rules
+            contradict themselves or name an unknown item, category or value.
     """
 
     def __init__(
