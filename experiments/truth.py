@@ -4,9 +4,11 @@
 
 A world with every effect on, and the same one in which everybody draws from one law of popularity, five
 seeds each, split by time. Where users choose freely, SASRec is held against Popularity and EASE (NDCG@10 over
-the whole catalogue); where lists are shown and clicked, DIN against the same ranker without a history (GAUC).
-With structure the intervals of the lead must lie above 0. Without it nothing is there to be found, and they
-must cover 0: a lead there would be luck, or a leak.
+the whole catalogue); where lists are shown and clicked, DIN, which reads what was shown and whether it was
+clicked, against the same ranker without a history (GAUC). A policy that knows tastes shows a user what they
+like, so that a list alone tells of them; in a third world the policy is blind. With structure the intervals
+of the lead must lie above 0. Without it there is nothing to be found, and they must cover 0: a lead there
+would be luck, or a leak. EASE is held to nothing there: its neighbours are noise.
 """
 
 from collections.abc import Iterator
@@ -23,6 +25,10 @@ NAME = "truth"
 SEEDS = {"small": 5, "full": 20}
 PLAIN = ("interests", "births", "semantic", "boredom", "sequels", "satisfaction", "churn", "treatment")
 SIZES: dict[str, Any] = {"users": 1_500, "items": 800, "categories": 20, "days": 60}
+WORLDS = {
+    "SASRec": ("every effect", "popularity alone"),
+    "DIN": ("every effect", "every effect, blind policy", "popularity alone"),
+}
 RIVALS = {"SASRec": ("Popularity", "EASE"), "DIN": ("NoHistory",)}
 METRIC = {"SASRec": "ndcg@10", "DIN": "gauc"}
 FIT = {
@@ -38,7 +44,7 @@ def main() -> None:
         {"model": model, "world": world, "seed": seed}
         for seed in range(SEEDS["full"])
         for model in RIVALS
-        for world in ("every effect", "popularity alone")
+        for world in WORLDS[model]
     ]
     cells = [cell for cell in full if cell["seed"] < SEEDS[asked.grid]]
     run_cells(NAME, cells, run, workers=asked.workers, only=asked.only)
@@ -52,8 +58,12 @@ def run(cell: Cell) -> Row:
         world = world.without("exposure")
     if cell["world"] == "popularity alone":
         world = world.without(*PLAIN)
+    if cell["world"] == "every effect, blind policy":
+        world = world.changed({"exposure": {"skill": 0.0}})
     log = simulate(world).interactions()
-    split = pt.split_by_time(log)
+    split = pt.split_by_time(
+        log, ties="exclude" if cell["model"] == "DIN" else "order"
+    )  # lists share a second
     model, *rivals = (_fitted(name, split, cell["seed"]) for name in (cell["model"], *RIVALS[cell["model"]]))
     result = pt.evaluate(model, split.test, against=rivals, samples=0, slices=False, seed=cell["seed"])
     metric = METRIC[cell["model"]]
@@ -71,7 +81,11 @@ def _fitted(name: str, split: Split, seed: int) -> Any:
     made = getattr(home, name)
     if name in ("Popularity", "EASE"):
         return pt.fit(made(split.log.features), split)
-    settings = {"width": 32} if name == "SASRec" else {"width": 16}
+    settings: dict[str, Any] = {"width": 32}
+    if name != "SASRec":
+        settings = {"width": 16, "categories": ["category"]} | (
+            {"columns": ["label"]} if name == "DIN" else {}
+        )
     fit = FIT["SASRec" if name == "SASRec" else "DIN"]
     return pt.fit(made(split.log.features, **settings, seed=seed), split, **fit, seed=seed, progress=False)
 
@@ -107,13 +121,18 @@ def _lines(rows: list[Row]) -> Iterator[list[str]]:
             below = sum(found["high"] < 0 for found in beside)
             wanted, met = "above 0", lead - half > 0
             if world == "popularity alone":
-                wanted, met = "covers 0, or below", lead - half <= 0
+                wanted, met = "covers 0", lead - half <= 0 <= lead + half
+            told = ["nothing", ""] if (world, rival) == ("popularity alone", "EASE") else [wanted, _met(met)]
             yield [
                 model, rival, METRIC[model], world, str(len(group)),
                 f"{mean(row['found'][model]['value'] for row in group):.4f}",
                 f"{mean(found['value'] for found in beside):.4f}", f"{lead:+.4f} ± {half:.4f}",
-                f"{above} / {len(group) - above - below} / {below}", wanted, "met" if met else "**missed**",
+                f"{above} / {len(group) - above - below} / {below}", *told,
             ]  # fmt: skip
+
+
+def _met(found: object) -> str:
+    return "met" if found else "**missed**"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penchant import rank, report, retrieve, world
+    from penchant import evaluation, rank, report, retrieve, world
     from penchant.data import datasets, split_by_item, split_by_time, split_by_user, split_leave_last
     from penchant.data.audit import audit
     from penchant.data.events import at_least, categorical, equals, items, read_events, users
@@ -36,6 +36,7 @@ __all__ = [
     "datasets",
     "equals",
     "evaluate",
+    "evaluation",
     "fit",
     "items",
     "load",
@@ -82,6 +83,7 @@ _MODULES = {
     "report": "penchant.report",
     "retrieve": "penchant.retrieve",
     "world": "penchant.world",
+    "evaluation": "penchant.evaluation",
 }
 
 

@@ -79,7 +79,7 @@ def test_waiting_threads_sleep_in_our_own_process_unless_told_otherwise(monkeypa
 def test_the_front_door_is_frozen():
     assert penchant.__all__ == [
         "Choice", "Funnel", "PenchantError", "Uniform", "Whole", "__version__", "at_least", "audit",
-        "categorical", "datasets", "equals", "evaluate", "fit", "items", "load", "open_log", "rank",
+        "categorical", "datasets", "equals", "evaluate", "evaluation", "fit", "items", "load", "open_log", "rank",
         "read_events", "report", "retrieve", "split_by_item", "split_by_time", "split_by_user",
         "split_leave_last", "tune", "users", "world",
     ]  # fmt: skip
@@ -156,6 +156,12 @@ def test_ctrl_c_ends_with_130(command, capsys):
     command(raising(KeyboardInterrupt()))
     assert main(["demo"]) == 130
     assert "goes on" in capsys.readouterr().err
+
+
+def test_what_does_not_go_on_does_not_promise_it(command, capsys):
+    command(raising(KeyboardInterrupt()))
+    assert main(["simulate", "world"]) == 130
+    assert capsys.readouterr().err == "penchant: interrupted\n"
 
 
 def test_a_full_disk_ends_with_1_and_names_the_file(command, capsys):

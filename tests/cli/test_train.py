@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from penchant.cli import train
 
@@ -143,3 +144,14 @@ def test_a_log_with_other_ids_is_refused(penchant, home, tables):
 def test_a_page_of_an_evaluation(penchant, home, tmp_path):
     assert penchant(f"evaluate {home / 'run'} --bootstrap 20 --report {tmp_path / 'page.html'}").code == 0
     assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_a_published_setting_is_kept_to_from_recipe_to_result(penchant, home, tables, tmp_path):
+    recipe = yaml.safe_load((home / "tiny.yaml").read_text())
+    recipe |= {"models": ["Popularity"], "funnel": None, "evaluate": {"setting": "s3rec", "bootstrap": 0}}
+    (tables / "tiny.yaml").write_text(yaml.safe_dump(recipe | {"report": False}))
+    said = penchant(f"train {tables / 'tiny.yaml'} --out {tmp_path / 'run'} --json")
+    assert said.code == 0, said.err
+    assert said.json["setting"]["name"] == "s3rec"
+    assert said.json["setting"]["cutoffs"] == [5, 10, 20]
+    assert said.json["queries"] == 30

@@ -141,7 +141,8 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False, au
     funnel = _funnel(recipe, models, log)
     part = split.test if recipe.part == "test" else split.valid
     systems: Any = [models[name] for name in recipe.against]
-    result = evaluate(system_of(funnel), part(recipe.at), against=systems, **recipe.evaluate)
+    asked = part if recipe.evaluate.get("setting") else part(recipe.at)  # a published setting makes queries
+    result = evaluate(system_of(funnel), asked, against=systems, **recipe.evaluate)
     clock.lap("evaluate")
     show(result, screen, title=f"{recipe.document.path.stem}: {part.name} part")
     tell_newcomers(result, split, screen)
