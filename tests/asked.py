@@ -1,8 +1,17 @@
-"""Histories and requests for tests, from plain lists of items."""
+"""Ragged rows, histories and requests for tests, from plain lists of items."""
+
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from penchant.data import Histories, Ragged, Requests, offsets_of
+
+
+def ragged(rows: Iterable[Sequence[int]]) -> Ragged:
+    """Lists of items, one a row."""
+    rows = list(rows)
+    items = torch.tensor([item for row in rows for item in row], dtype=torch.long)
+    return Ragged(items, offsets_of(torch.tensor([len(row) for row in rows], dtype=torch.long)))
 
 
 def histories_of(
@@ -30,10 +39,7 @@ def asked(
     exclude: list[list[int]] | None = None,
 ) -> Requests:
     """One anonymous request a row, a day after the last event."""
-    hidden = None
-    if exclude is not None:
-        flat = torch.tensor([item for row in exclude for item in row], dtype=torch.long)
-        hidden = Ragged(flat, offsets_of(torch.tensor([len(row) for row in exclude], dtype=torch.long)))
+    hidden = None if exclude is None else ragged(exclude)
     histories = histories_of(rows, event=event, label=label)
     at = torch.full((len(rows),), 2_000_000)
     return Requests(torch.ones(len(rows), dtype=torch.long), histories, at, {}, eligible, hidden)

@@ -73,3 +73,14 @@ def test_the_table_is_what_the_demo_found(monkeypatch):
     assert demo.in_readme(README, found) == README
     headline = found["Everybody's last rating"]["systems"][0]["metrics"]["ndcg@10"]
     assert f"{headline['value']:.4f}" in README
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *sorted(map(str, (ROOT / "docs").rglob("*.md")))]
+)
+def test_links_lead_somewhere(page):
+    file = ROOT / page
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8"))
+    links = [link for link in links if "://" not in link and not link.startswith("reference/")]  # built
+    broken = [link for link in links if not (file.parent / link).exists()]
+    assert not broken

@@ -18,3 +18,8 @@ def script(monkeypatch):
     for name in set(sys.modules) - before:
         if Path(getattr(sys.modules[name], "__file__", None) or "").parent == FOLDER:
             del sys.modules[name]
+
+
+@pytest.fixture
+def race(script):
+    return script("race")

@@ -9,11 +9,6 @@ def run(script):
 
 
 @pytest.fixture
-def race(script):
-    return script("race")
-
-
-@pytest.fixture
 def settings(race, tmp_path):
     return race.Settings(None, None, None, tmp_path / "log", 1, 1, 1.0, 0.1, quick=True)
 

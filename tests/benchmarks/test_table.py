@@ -6,11 +6,6 @@ def table(script):
     return script("table")
 
 
-@pytest.fixture
-def race(script):
-    return script("race")
-
-
 def lines(table, races, records):
     about = {
         "settings": {"quick": False, "rounds": 3, "threads": 1},

@@ -79,8 +79,8 @@ def test_waiting_threads_sleep_in_our_own_process_unless_told_otherwise(monkeypa
 def test_the_front_door_is_frozen():
     assert penchant.__all__ == [
         "Choice", "Funnel", "PenchantError", "Uniform", "Whole", "__version__", "at_least", "audit",
-        "categorical", "datasets", "equals", "evaluate", "evaluation", "fit", "items", "load", "open_log", "rank",
-        "read_events", "report", "retrieve", "split_by_item", "split_by_time", "split_by_user",
+        "categorical", "datasets", "equals", "evaluate", "evaluation", "fit", "items", "load", "open_log",
+        "rank", "read_events", "report", "retrieve", "split_by_item", "split_by_time", "split_by_user",
         "split_leave_last", "tune", "users", "world",
     ]  # fmt: skip
 

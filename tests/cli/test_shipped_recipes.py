@@ -13,6 +13,7 @@ DEMO = files("penchant.cli").joinpath("recipes")
 
 def test_no_recipe_is_forgotten_here():
     assert {file.name for file in RECIPES.iterdir()} == {
+        "amazon-beauty.yaml",
         "csv.yaml",
         "movielens-small.yaml",
         "movielens-100k.yaml",
@@ -29,6 +30,7 @@ def test_the_recipe_for_tables_runs_on_tables(penchant, tables):
     recipe = tables / "csv.yaml"
     recipe.write_text((RECIPES / "csv.yaml").read_text())
     small = "--set models.SASRec.width=8 --set models.SASRec.fit.epochs=1 --set evaluate.bootstrap=10"
+    small += " --set funnel.rules.quota.genres=5"  # as a comment there offers
     # of the tiny log's users none has a past in the training rows of a cut by time
     said = penchant(
         f"train {recipe} --out {tables / 'run'} {small} --set split=leave_last --set report=false"
@@ -45,6 +47,16 @@ def test_the_recipe_for_movielens_100k(penchant_data):
     change = f"data.folder={penchant_data('movielens-100k')}"
     recipe = read_recipe(RECIPES / "movielens-100k.yaml", changes=[change])
     assert recipe.data().profile.users == 943
+
+
+@pytest.mark.real
+def test_the_recipe_for_amazon_beauty_asks_as_its_table_did(penchant_data):
+    change = f"data.folder={penchant_data('amazon-yelp')}"
+    recipe = read_recipe(RECIPES / "amazon-beauty.yaml", changes=[change])
+    log = recipe.data()
+    assert log.profile.users == 22_363
+    asked, left_out = recipe.evaluate["setting"].queries(recipe.split(log).test)
+    assert (len(asked), left_out) == (22_363, {})
 
 
 @pytest.mark.parametrize("name", ["first", "leave-last", "time", "tune"])

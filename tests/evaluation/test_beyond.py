@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penchant.data.batch import Ragged, offsets_of
+from asked import ragged
 from penchant.errors import ArgumentError
 from penchant.evaluation import beyond as module
 from penchant.evaluation.beyond import (
@@ -180,13 +180,6 @@ def test_arguments_are_refused_by_name(metric):
 
 
 # -- serendipity --------------------------------------------------------------------------------------------
-
-
-def ragged(rows):
-    return Ragged(
-        torch.tensor([item for row in rows for item in row], dtype=torch.long),
-        offsets_of(torch.tensor([len(row) for row in rows])),
-    )
 
 
 def slow_serendipity(row, targets, counts, allowed):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ranx import Qrels, Run
 from ranx import evaluate as ranx_evaluate
 
+from asked import ragged
 from penchant.data.batch import Ragged
 from penchant.errors import ArgumentError
 from penchant.evaluation import ranking as module
@@ -16,11 +17,6 @@ from penchant.nn.topk import topk
 
 RANX = {"recall": "recall", "hit_rate": "hit_rate", "precision": "precision", "ndcg": "ndcg", "mrr": "mrr"}
 RANX |= {"map": "map"}
-
-
-def ragged(rows):
-    values = torch.tensor([item for row in rows for item in row], dtype=torch.long)
-    return Ragged(values, torch.tensor([0, *np.cumsum([len(row) for row in rows])]))
 
 
 def padded(rows, length):

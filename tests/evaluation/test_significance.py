@@ -214,7 +214,25 @@ def test_what_cannot_be_compared_is_refused():
         permutation_test({"m": ones}, {"m": np.ones(4)}, users)
     with pytest.raises(ArgumentError, match="at least 1"):
         permutation_test({"m": ones}, {"m": ones}, users, permutations=0)
+    for wrong in (10.5, True, "10", float("nan")):
+        with pytest.raises(ArgumentError, match=r"permutations=.*an integer of at least 1"):
+            permutation_test({"m": ones}, {"m": ones}, users, permutations=wrong)
+    for wrong in (-1, 0.5, None):
+        with pytest.raises(ArgumentError, match=r"seed=.*an integer of at least 0"):
+            permutation_test({"m": ones}, {"m": ones}, users, seed=wrong)
     with pytest.raises(ArgumentError, match="at least 0"):
         permutation_test({"m": ones}, {"m": ones}, users, weights=-ones)
     with pytest.raises(ArgumentError, match=r"\[0, 1\]"):
         holm([0.5, 1.5])
+
+
+@pytest.mark.parametrize("test", [permutation_test, compare_values])
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf])
+def test_infinite_values_are_refused_wherever_they_stand(test, wrong):
+    ones, users = np.ones(3), np.arange(3)
+    holed = np.array([np.nan, 1.0, wrong])
+    for a, b, name in ((holed, ones, "a"), (ones, holed, "b"), (holed, holed, "a")):
+        with pytest.raises(ArgumentError, match=rf"{name}\['m'\]\[2\]=-?inf: expected a finite number"):
+            test({"m": a}, {"m": b}, users)
+    with pytest.raises(ArgumentError, match=r"weights\[2\]=inf: expected a finite number"):
+        test({"m": ones}, {"m": ones}, users, weights=np.abs([1, 1, wrong]))

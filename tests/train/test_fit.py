@@ -12,16 +12,12 @@ from penchant.protocols import Loss, is_fitted
 from penchant.retrieve import Popularity, SASRec
 from penchant.train import fit, load_weights, save_weights
 from train.parts import assert_every_part_moves_a_weight, assert_every_tensor_learns
-from train.tiny import Line, Rows, Tiny, assert_same, hits, planted, weights
+from train.tiny import Line, Rows, assert_same, hits, planted, tiny, weights
 
 
 @pytest.fixture(scope="module")
 def split():
     return planted()
-
-
-def tiny(split, **settings):
-    return Tiny(split.log.features, **settings)
 
 
 def scripted(values, name="hit"):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from penchant.data import Source
 from penchant.errors import StoreError, TrainingError, VersionError
 from penchant.train import Checkpoint, fit
-from train.tiny import Line, Rows, Tiny, assert_same, hits, planted, weights
+from train.tiny import Line, Rows, assert_same, hits, planted, tiny, weights
 
 TESTS = Path(__file__).parents[1]
 
@@ -23,10 +23,6 @@ TESTS = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def split():
     return planted(30)
-
-
-def tiny(split, **settings):
-    return Tiny(split.log.features, **settings)
 
 
 def rows(n=7):

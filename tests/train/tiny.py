@@ -63,6 +63,11 @@ class Tiny(nn.Module):
         return float((best == (items - 1) % len(items)).double().mean())
 
 
+def tiny(split, **settings):
+    """The model for the log of a split."""
+    return Tiny(split.log.features, **settings)
+
+
 def planted(users=60, items=20, *, seed=0):
     """A split of a log in which item i tends to be followed by item i + 1."""
     return split_leave_last(random_log(users, items, mean=12, taste=0.9, seed=seed))

@@ -3,9 +3,10 @@
 data:     a store, or `read_events` arguments, or {dataset: NAME}
 split:    {leave_last | time | user | item: arguments of split_*}
 seed:     of all weights and draws, unless a model says its own
-models:   class names, or {class_path, init_args, fit, name}
-funnel:   `Funnel` arguments; stages are names of models
-evaluate: `evaluate` arguments; part, at; against: names of models, retrievers and rankers
+models:   class names, or {class_path, init_args, fit, name, tune}
+funnel:   `Funnel` arguments; stages are names of models; rules: `Rules` arguments
+evaluate: `evaluate` arguments; setting: the name of a published one; part, at; against: names of models,
+          retrievers and rankers
 report:   the page's file in the run's folder; false for none
 """
 

@@ -107,7 +107,7 @@ def _model(
     if isinstance(given, str):
         given = {"class_path": given}
     if not isinstance(given, Mapping) or not isinstance(given.get("class_path"), str):
-        expected = "a class name, or a mapping with class_path, init_args, fit and name"
+        expected = "a class name, or a mapping with class_path, init_args, fit, name and tune"
         checker.problems.add(keys, f"{given!r}: expected {expected}")
         return None
     allowed = MODEL_KEYS[:2] if nested else MODEL_KEYS

@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from penchant.data.attribute_tables import Described, attributes, read_attributes
 from penchant.data.batch import offsets_of
 from penchant.data.checks import Findings, raise_problems
 from penchant.data.columns import Categorical, categorical, context, ids, odd_ids, outcome, types
@@ -17,7 +18,7 @@ from penchant.data.labels import AtLeast, Equals, Rule, at_least, equals, label_
 from penchant.data.ordering import order_events, take
 from penchant.data.profile import DataProfile, measure
 from penchant.data.scan import Loaded, Source, Table, open_table
-from penchant.data.tables import AttributeTable, Described, attributes, items, read_attributes, users
+from penchant.data.tables import AttributeTable, items, users
 from penchant.data.times import UNITS, Times, Unit, understand
 from penchant.data.vocabulary import Vocabulary, number
 from penchant.errors import ArgumentError

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,10 @@ def compare_values(
     if not names:
         raise ArgumentError("metrics", names, expected="at least one metric")
     one, two = ({name: values[name] for name in names} for values in (a, b))
+    found = permutation_test(one, two, users, weights=weights, permutations=permutations, seed=seed)
     drawn = bootstrap(
         {"a": one, "b": two}, users, weights=weights, resamples=resamples, level=level, seed=seed
     )
-    found = permutation_test(one, two, users, weights=weights, permutations=permutations, seed=seed)
     corrected = holm(list(found.values()))
     return tuple(
         Comparison(
@@ -143,26 +144,29 @@ def permutation_test(
 
     Shapes: values, users and weights [Q].
     Returns: p by metric: 1 where no user differs, NaN where none can be compared.
-    Raises: ArgumentError where lengths or metrics differ, or `permutations` is below 1.
+    Raises: ArgumentError where lengths or metrics differ, a value or weight is infinite, `permutations` is no
+        integer of at least 1, or `seed` none of at least 0.
     Source: Fisher 1935; Phipson and Smyth 2010 for the + 1.
 
     >>> ones, zeros = {"m": np.ones(5)}, {"m": np.zeros(5)}
     >>> permutation_test(ones, zeros, np.arange(5))["m"] == 2 / 2**5
     True
     """
-    if permutations < 1:
-        raise ArgumentError("permutations", permutations, expected="an integer of at least 1")
+    _whole("permutations", permutations, 1)
+    _whole("seed", seed, 0)
     if set(a) != set(b):
         raise ArgumentError("b", sorted(set(a) ^ set(b)), expected="the same metrics as in a")
     users = np.asarray(users)
     weight = np.ones(len(users)) if weights is None else np.asarray(weights, dtype=np.float64)
     if weight.shape != users.shape or not (weight >= 0).all():
         raise ArgumentError("weights", list(weight.shape), expected="one of at least 0 a query")
-    for values in (a, b):
+    _finite("weights", weight)
+    for side, values in (("a", a), ("b", b)):
         for name, column in values.items():
             if np.shape(column) != users.shape:
                 shape = list(users.shape)
                 raise ArgumentError(name, list(np.shape(column)), expected=f"one value a query, {shape}")
+            _finite(f"{side}[{name!r}]", np.asarray(column, dtype=np.float64))
     owner = np.unique(users, return_inverse=True)[1]
     apart = np.zeros((int(owner.max(initial=-1)) + 1, len(a)))  # [U, M]
     known = np.zeros(len(a), dtype=bool)
@@ -182,6 +186,21 @@ def permutation_test(
         total += len(turned)
     p = reached / total if exact else (reached + 1) / (total + 1)
     return {name: float(p[m]) if known[m] else float("nan") for m, name in enumerate(a)}
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ArgumentError(name, value, expected=f"an integer of at least {least}")
+
+
+def _finite(name: str, values: Floats) -> None:
+    """ArgumentError that names the first infinite one."""
+    if len(found := np.isinf(values).nonzero()[0]):
+        place = int(found[0])
+        raise ArgumentError(
+            f"{name}[{place}]", float(values[place]), expected="a finite number",
+            fix="say NaN, which is left out, where nothing was measured",
+        )  # fmt: skip
 
 
 def _all(users: int) -> Iterator[Floats]:

@@ -16,9 +16,9 @@ def safe(value: object) -> Markup:
     return value if isinstance(value, Markup) else Markup(escape(str(value)))
 
 
-def join(parts: Iterable[object], between: str = "") -> Markup:
+def join(parts: Iterable[object]) -> Markup:
     """The parts one after another."""
-    return Markup(between.join(safe(part) for part in parts))
+    return Markup("".join(safe(part) for part in parts))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
@@ -39,13 +39,11 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     )
 
 
-def table(
-    head: Iterable[object], rows: Iterable[Iterable[object]], *, caption: object, class_: str | None = None
-) -> Markup:
+def table(head: Iterable[object], rows: Iterable[Iterable[object]], *, caption: object) -> Markup:
     """A table whose first column names the rows; wide ones scroll inside their own frame, by keyboard too."""
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head))
     body = [tag("tr", *_cells(list(row))) for row in rows]
-    whole = tag("table", tag("caption", caption), tag("thead", top), tag("tbody", *body), class_=class_)
+    whole = tag("table", tag("caption", caption), tag("thead", top), tag("tbody", *body))
     return framed(whole, caption)
 
 

@@ -65,14 +65,10 @@ def search(
     return best(score, item_vectors.shape[0], requests, k, known=known, chunk=size)
 
 
-def similar(
-    item_vectors: Tensor, items: Tensor, k: int, *, known: Tensor | None = None, chunk: int | None = None
-) -> Candidates:
+def similar(item_vectors: Tensor, items: Tensor, k: int, *, known: Tensor | None = None) -> Candidates:
     """The nearest other items of each of `items` [n], by the cosine of their vectors [V, D]."""
     unit = F.normalize(item_vectors, dim=1)
-    return search(
-        Interests(unit.index_select(0, items).unsqueeze(1)), unit, others(items), k, known=known, chunk=chunk
-    )
+    return search(Interests(unit.index_select(0, items).unsqueeze(1)), unit, others(items), k, known=known)
 
 
 def others(items: Tensor) -> Requests:

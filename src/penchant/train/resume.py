@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from penchant.data.atomic import atomic_file, atomic_folder
 from penchant.data.loader import Source
+from penchant.data.provenance import add_json, to_json
 from penchant.data.split import Split
 from penchant.errors import StoreError, VersionError
 from penchant.train.checkpoint import put_weights, read_tensors, save_tensors, weights_of
@@ -102,6 +103,7 @@ def save_run(run: Run, folder: Path, settings: Mapping[str, Any]) -> None:
             "torch": torch.__version__,
             "settings": settings,
             "state": asdict(run.state),
+            "provenance": to_json(run.model),
         }
         (made / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -139,6 +141,7 @@ def load_run(run: Run, folder: Path, settings: Mapping[str, Any]) -> bool:
             "  Fix: use the same settings, another folder, or resume=False to start anew in this one."
         )
     put_weights(run.model, read_tensors(state / "weights.safetensors"), f"{state}/weights.safetensors")
+    add_json(run.model, manifest.get("provenance"), f"{state}/manifest.json")
     run.optimiser.load_arrays(run.model, read_tensors(state / "optimiser.safetensors"))
     run.state = State(**manifest["state"])
     run.best_weights = read_tensors(state / "best.safetensors") if run.state.best else None

@@ -40,13 +40,12 @@ class Moment:
         return self.crowd.quit_hazard() * self.ended
 
 
-def retrace(world: World, made: Simulated, *, rows: slice | None = None) -> Iterator[Moment]:
+def retrace(world: World, made: Simulated) -> Iterator[Moment]:
     """Walks through a log as `world` explains it, whoever made it.
 
     Args:
         world: its parameters say what the states are; it may differ from `made.world`.
         made: the log, and of the truth where sessions ended.
-        rows: of `made.users`, which to walk with; all by default.
 
     Raises: ArgumentError if the log is not ordered as `simulate` gives it.
     """
@@ -62,7 +61,7 @@ def retrace(world: World, made: Simulated, *, rows: slice | None = None) -> Iter
     if int(lengths.sum()) != len(item):
         raise ArgumentError("made.log", len(log), expected=f"{int(lengths.sum()) * slots:,} rows")
     size = block_size(world)
-    everybody = torch.arange(len(users))[rows or slice(None)]
+    everybody = torch.arange(len(users))
     for begin in range(0, len(everybody), size):
         chosen = everybody[begin : begin + size]
         chosen = chosen[lengths[chosen] > 0]
