@@ -153,7 +153,7 @@ def test_queries_of_one_user_count_as_one(penchant, home):
     assert said.json["comparisons"][0]["difference"]["users"] == said.json["users"]
 
 
-def test_too_few_users_pass_a_gate_and_are_never_better(penchant, home, pair, tmp_path):
+def test_too_few_users_pass_no_gate(penchant, home, pair, tmp_path):
     frame = pl.read_csv(home / "ratings.csv")
     frame.filter(pl.col("userId") <= 10).write_csv(tmp_path / "few.csv")
     (tmp_path / "few.yaml").write_text(
@@ -162,7 +162,7 @@ def test_too_few_users_pass_a_gate_and_are_never_better(penchant, home, pair, tm
     )
     line = f"compare {pair / 'bad.parquet'} {pair / 'good.parquet'} --recipe {tmp_path / 'few.yaml'}"
     said = penchant(f"{line} --gate ndcg@10")
-    assert said.code == 0, said.err
+    assert said.code == GATE
     assert "too few users" in said.out + said.err
     assert penchant(f"{line} --better ndcg@10").code == GATE
 
@@ -211,3 +211,11 @@ def test_lists_of_a_result_are_what_compare_takes(penchant, home, pair, tmp_path
     line = f"compare {pair / 'good.parquet'} {tmp_path / 'again.trec'} --recipe {home / 'tiny.yaml'}"
     said = penchant(f"{line} --seen keep --bootstrap 50 --json")
     assert {one["p"] for one in said.json["comparisons"]} == {1.0}
+
+
+def test_what_is_not_there_is_named(penchant, home):
+    said = penchant(f"compare {home / 'run'} {home / 'nowhere'}")
+    assert said.code == 2
+    assert "B=" in said.err
+    assert "nowhere" in said.err
+    assert "a bundle, the folder of a run, or lists" in said.err

@@ -13,6 +13,7 @@ from penchant.cli.questions import Asked, ask
 from penchant.cli.results import labels, renamed
 from penchant.errors import ArgumentError
 from penchant.evaluation import evaluate
+from penchant.evaluation.compare import too_few
 from penchant.evaluation.lines import figure
 from penchant.evaluation.ranking import RANKING_METRICS
 from penchant.evaluation.result import Estimate, Result
@@ -40,6 +41,9 @@ def run(options: argparse.Namespace) -> int | None:
     """Compares the two systems of the command line; GATE where a gate fails."""
     screen = Screen(options)
     metrics = _metrics(options)
+    for name, path in (("A", options.a), ("B", options.b)):
+        if not path.exists():
+            raise ArgumentError(name, str(path), expected="a bundle, the folder of a run, or lists")
     paths = [_run_folder(path) for path in (options.a, options.b)]
     bundles = {place: Bundle.open(path, options.trust) for place, path in enumerate(paths) if path.is_dir()}
     asked = ask(options, list(bundles.values()), screen)
@@ -132,8 +136,18 @@ def _show(found: Sequence[Comparison], result: Result, a: str, b: str, screen: S
 
 def _gates(found: Sequence[Comparison], options: argparse.Namespace) -> list[_Gate]:
     """What `--gate` and `--better` ask, and whether it holds."""
-    verdicts = {one.metric: one.verdict for one in found}
+    by_name = {one.metric: one for one in found}
     return [
-        *(_Gate(name, "not worse", verdicts[name] != "lower") for name in dict.fromkeys(options.gate)),
-        *(_Gate(name, "better", verdicts[name] == "higher") for name in dict.fromkeys(options.better)),
+        *(_Gate(name, "not worse", _not_worse(by_name[name])) for name in dict.fromkeys(options.gate)),
+        *(_Gate(name, "better", by_name[name].verdict == "higher") for name in dict.fromkeys(options.better)),
     ]
+
+
+def _not_worse(one: Comparison) -> bool:
+    """Whether a gate lets B through: not where too few can tell, nor where its own test says worse.
+
+    Uncorrected: that other metrics are looked at beside it must not help a worse system through.
+    """
+    if too_few(one.difference.users):
+        return False
+    return not (one.difference.value < 0 and one.p <= 1 - one.level)

@@ -107,7 +107,12 @@ def split_asked(
     if trained_on is not None:
         return SPLITS[trained_on["name"]](log, **trained_on["arguments"])
     why = "this bundle does not lie in the folder of a run" if bundles else "a store does not say it"
-    raise ArgumentError("--split", None, expected=f"a split, as {why}", fix="say --split, or --recipe RECIPE")
+    raise ArgumentError(
+        "--split",
+        None,
+        expected=f"a split, as {why}",
+        fix="say --split leave_last,k=1 (or another), or --recipe RECIPE",
+    )
 
 
 def _log(bundles: Sequence[Bundle], recipe: Recipe | None, data: Path | None) -> Interactions:

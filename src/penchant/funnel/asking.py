@@ -94,7 +94,7 @@ class Asker:
             index, known = np.full(len(packed), UNKNOWN), np.ones(len(packed), bool)
         else:
             names, fresh = self._named(users, events, moment)
-            index = self.log.users.vocabulary.index(names)
+            index = self.log.users.vocabulary.index(names).copy()  # it may be a view that cannot be written
             packed = self._snapshot(torch.from_numpy(index), moment)
             known = (index != UNKNOWN) | (packed.lengths.numpy() > 0)
             if fresh is not None:

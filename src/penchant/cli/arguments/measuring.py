@@ -94,7 +94,8 @@ unless B is clearly better; the exit code then is 3.""",
     )  # fmt: skip
     parser.add_argument(
         "--gate", action="append", default=[], metavar="METRIC",
-        help="fail (exit code 3) if B is clearly worse by this; may be repeated",
+        help="fail (exit code 3) if B is worse by this, by its own uncorrected p, or if users are too few to "
+        "tell; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--better", action="append", default=[], metavar="METRIC",
