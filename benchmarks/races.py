@@ -236,4 +236,20 @@ def _alone(settings: Settings) -> list[Race]:
         ),
         alone=True,
     )  # fmt: skip
-    return [evaluation, *batches, step]
+    rows = 200_000 if quick else 10_000_000
+    world = Race(
+        "simulated world",
+        "wall seconds, less is better",
+        f"About {rows:,} rows of impressions and their truth (`penchant.world`) with every effect on, 20,000 "
+        "items, part by part in memory, on two threads whatever the others have; beside the 60 seconds that "
+        "10 million rows may take.",
+        (
+            Side("penchant", command=(
+                str(HERE / "world.py"), "--once", "--rows", str(rows), "--rounds", "1" if quick else "3",
+                "--threads", "2",
+            )),
+            Side("60 s", goal=Goal("at most 60 s", most=1.0)),
+        ),
+        alone=True, timeout=900,
+    )  # fmt: skip
+    return [evaluation, *batches, step, world]

@@ -20,6 +20,7 @@ def test_a_clean_recipe_ends_with_0_and_says_what_was_looked_at(penchant, home):
     assert "clean" in said.out
     for words in ("examples of SASRec", "examples of DIN", "statistic", "test queries", "cross-user future"):
         assert words in said.out
+    assert "counted only in training: Popularity; `penchant train` audits them then" in said.out
     assert not [line for line in said.out.splitlines() if line != line.rstrip()]
 
 

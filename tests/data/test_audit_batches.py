@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch import Generator
 
 from audited import (
     kinds,
@@ -294,6 +295,101 @@ def test_a_negative_that_the_user_had_is_a_violation_of_a_promise_else_a_note():
     assert Kind.NEGATIVE_SEEN in kinds(
         audit(split, Source(examples, batch_size=len(examples), shuffle=False))
     )
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_negatives_too_few_to_tell_are_drawn_again_and_else_said_to_be(few):
+    split = split_leave_last(random_log(users=4 if few else 60, items=25, mean=6))
+
+    class Silent(Pointwise):
+        provenance = property(lambda self: (), lambda self, said: None)
+
+    source = Source(Silent(split, reject="all", negatives=1), batch_size=16)
+    at_once = audit(split, list(source))
+    assert at_once.ok
+    (note,) = [note for note in at_once.notes if note.kind is Kind.FEW_NEGATIVES]
+    assert "chance gives" in note.message
+    again = audit(split, source)
+    assert kinds(again) == (set() if few else {Kind.NEGATIVES})
+    assert (Kind.FEW_NEGATIVES in {note.kind for note in again.notes}) == few
+    assert source.state_dict() == {"epoch": 0, "consumed": len(source)}  # where it stood
+
+
+def test_the_same_negatives_drawn_again_are_no_further_evidence():
+    split = split_leave_last(random_log(users=60, items=25, mean=6))
+
+    class Fixed(list):
+        def set_epoch(self, _):
+            pass
+
+    batches = Fixed(Source(Pointwise(split, reject="all", negatives=1), batch_size=16))
+    found = audit(split, {"fixed": batches})
+    assert found.ok
+    assert Kind.FEW_NEGATIVES in {note.kind for note in found.notes}
+
+
+def strange(found):
+    """What is said of columns that cannot be traced, by column."""
+    return {f.column: f.severity for f in found.findings if f.kind is Kind.UNTRACED}
+
+
+@pytest.fixture(scope="module")
+def many():
+    """A split of a log with labels and a column, large enough that nothing is chance."""
+    log = random_log(users=60, mean=6, labels=True)
+    hours = torch.arange(len(log), dtype=torch.float32) * 7 % 24
+    return split_leave_last(replace(log, columns={"hour": hours}))
+
+
+def test_columns_that_the_log_does_not_have_are_named_and_leaks_where_they_tell(many):
+    clean = whole(Pointwise(many, history=9, negatives=2))
+    assert strange(audit(many, [clean])) == {}
+    label, target = clean.label, clean.target
+    noise = torch.rand(len(label), generator=Generator().manual_seed(0))
+    context = {**clean.context, "clicked": label, "noise": noise, "both": torch.stack([noise, label], 1)}
+    found = audit(many, [replace(clean, context=context)])
+    assert strange(found) == {"clicked": "violation", "noise": "note", "both": "violation"}
+    extra = {**clean.extra, "negative_items": target, "users": torch.ones(3)}
+    found = audit(many, [replace(clean, extra=extra)])
+    assert strange(found) == {"negative_items": "violation", "users": "note"}
+    found = audit(many, [replace(clean, extra={**clean.extra, "log_q": target.float()})])
+    assert strange(found) == {"log_q": "violation"}
+    found = audit(many, [replace(clean, weight=label)])
+    assert strange(found) == {"weight": "note"}
+    assert "a leak in what a model reads" in str(found)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_history_column_that_holds_the_next_item_is_a_leak(many, packed):
+    clean = whole(Sequences(many, history=9) if packed else Pointwise(many, history=9, negatives=2))
+    histories, log = clean.histories, many.log
+    following = torch.cat([log.item[1:], log.item[:1]])
+    by_time = {(u, t): int(i) for u, t, i in zip(log.user.tolist(), log.time.tolist(), following.tolist())}
+    users = clean.user[histories.items.owner].tolist()
+    there = torch.tensor([by_time[pair] for pair in zip(users, histories.time.tolist())])
+    for name, values, severity in (("next_item", there, "violation"), ("this", histories.item, "note")):
+        columns = {**histories.columns, name: values}
+        found = audit(many, [replace(clean, histories=replace(histories, columns=columns))])
+        assert strange(found) == {name: severity}
+
+
+def test_the_context_of_packed_windows_is_traced(many):
+    clean = whole(Sequences(many, history=4))
+    rows = _input_rows(clean, many)
+    hour = many.log.columns["hour"]
+    learned = (clean.target > 0).nonzero().squeeze(1)
+    right = hour[(rows + 1).clamp(max=len(hour) - 1)]
+    assert audit(many, [replace(clean, context={"hour": right})]).ok
+    later = hour[(rows + 2).clamp(max=len(hour) - 1)]
+    finding = one(audit(many, [replace(clean, context={"hour": later})]), Kind.LATER_CONTEXT)
+    assert finding.count > len(learned) // 2
+    # one a window: that of its first target
+    owner = torch.repeat_interleave(clean.offsets.diff())
+    first = torch.stack([right[(owner == b) & (clean.target > 0)][:1].sum() for b in range(len(clean))])
+    assert audit(many, [replace(clean, context={"hour": first})]).ok
+    assert Kind.LATER_CONTEXT in kinds(audit(many, [replace(clean, context={"hour": first + 1})]))
+    strangers = audit(many, [replace(clean, context={"aim": clean.target, "hour": first[:3]})])
+    assert strange(strangers) == {"aim": "violation", "hour": "note"}
 
 
 @given(splits(labels=False, ways=("last", "time", "user")), st.integers(0, 2**32), st.booleans())

@@ -24,6 +24,7 @@ from penchant.data.audit import audit
 from penchant.data.audit_split import cross_user_future
 from penchant.data.findings import Kind
 from penchant.data.split import TEST, TRAIN
+from penchant.data.telling import area, one_sided
 
 
 def test_file_order_that_follows_an_id_is_found_in_the_log_whatever_its_profile_says():
@@ -125,6 +126,53 @@ def test_a_column_that_tells_the_label_is_named_and_one_that_does_not_is_not():
     assert audit(split_leave_last(telling)).ok
     upside_down = replace(log, columns={"rating": -log.label})
     assert Kind.TELLING_COLUMN in {note.kind for note in audit(split_leave_last(upside_down)).notes}
+
+
+def telling(log, **columns):
+    """The telling columns among those of a log, and what is said of them."""
+    notes = audit(split_leave_last(replace(log, columns=columns))).notes
+    return {note.column: note.message for note in notes if note.kind is Kind.TELLING_COLUMN}
+
+
+def test_a_strong_column_is_not_taken_for_the_label():
+    log = random_log(users=200, labels=True)
+    noise = torch.randn(len(log), generator=Generator().manual_seed(1))
+    strong = log.label * 1.8 + noise
+    assert 0.88 < area(strong.double(), log.label > 0.5) < 0.92
+    assert not telling(log, strong=strong, rough=strong.round(), score=(strong * 2).round())
+
+
+def test_a_value_that_only_one_label_has_is_named():
+    """What is possible only after a click, as satisfaction is."""
+    log = random_log(users=200, labels=True)
+    drawn = torch.rand(len(log), generator=Generator().manual_seed(1))
+    satisfied = log.label * (drawn < 0.7)
+    assert 0.8 < area(satisfied.double(), log.label > 0.5) < 0.9
+    half = (drawn < 0.5).float()
+    found = telling(log, satisfied=satisfied, half=half, some=log.label.where(log.label > 0, torch.nan))
+    assert set(found) == {"satisfied", "some"}
+    assert "'satisfied' has 1 in " in found["satisfied"]
+    assert "all of label 1" in found["satisfied"]
+    dwell = torch.where(log.label > 0, drawn, torch.nan).where(drawn < 0.8, drawn)
+    assert "has no value in" in telling(log, dwell=dwell)["dwell"]
+
+
+@pytest.mark.parametrize(("count", "named"), [(150, False), (350, True)])
+def test_a_value_of_few_rows_is_named_only_beyond_chance(count, named):
+    """Of half positives: 189 rows of one of two values, each ten times as likely, are once in a million."""
+    label = torch.arange(4_000) % 2 == 0
+    values = torch.zeros(4_000)
+    values[label.nonzero().squeeze(1)[:count]] = 1
+    assert (one_sided(values, label) is not None) == named
+    assert one_sided(values, torch.ones(4_000, dtype=torch.bool)) is None
+
+
+def test_attribute_tables_are_said_not_to_have_been_looked_at():
+    found = audit(split_leave_last(random_log()))
+    (note,) = [note for note in found.notes if note.kind is Kind.NOT_LOOKED_AT]
+    assert "of items: genres" in note.message
+    assert "note" not in found.line
+    assert Kind.NOT_LOOKED_AT not in {n.kind for n in audit(split_leave_last(log_of([[2, 3, 4]]))).notes}
 
 
 @pytest.mark.parametrize("at", ["each", "cut"])

@@ -1,5 +1,8 @@
 """Statistics say which rows they were counted on, and are held to it."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,18 +11,17 @@ from torch import Generator, nn
 
 from audited import everything, kinds, one, prepared, solved
 from drawn import splits
-from logs import random_log
-from penchant.data import (
-    split_leave_last,
-)
+from logs import log_of, random_log
+from penchant.data import Pointwise, Sequences, Source, split_by_time, split_leave_last
 from penchant.data.audit import audit
 from penchant.data.findings import Kind
 from penchant.data.provenance import Provenance, provenance_of
 from penchant.data.split import TRAIN
 from penchant.errors import ArgumentError, StoreError
+from penchant.protocols import Defaults, Loss
 from penchant.rank import DIN
 from penchant.retrieve import EASE, Popularity, SASRec
-from penchant.train import build, describe, load_weights, save_weights
+from penchant.train import build, describe, fit, load_weights, save_weights
 from penchant.train.checkpoint import save_tensors, weights_of
 
 MODELS = [
@@ -73,15 +75,146 @@ def test_any_row_that_is_not_of_training_is_found(split, seed):
     assert (finding.count, finding.row) == (1, int(stray))
 
 
-def test_a_count_under_another_split_is_a_leak_where_that_is_certain_and_else_told():
+def test_a_count_under_another_split_is_held_to_the_rows_themselves():
     log = random_log()
     one_out, two_out = split_leave_last(log), split_leave_last(log, k=2)
     assert Kind.STATISTIC in kinds(audit(two_out, statistics=[Counts(one_out, one_out.train.rows[1:])]))
-    found = audit(one_out, statistics=[Counts(two_out, two_out.train.rows[1:])])
-    assert found.ok
-    assert Kind.OTHER_SPLIT in {note.kind for note in found.notes}
+    assert audit(one_out, statistics=[Counts(two_out, two_out.train.rows[1:])]).ok
+    by_time = split_by_time(log, valid=0.1, test=0.1)
+    strays = by_time.train.rows[one_out.part[by_time.train.rows] != TRAIN]
+    assert len(strays)
+    assert len(by_time.train) < len(one_out.train)  # so numbers of rows tell nothing
+    finding = one(audit(one_out, statistics=[Counts(by_time, by_time.train.rows)]), Kind.STATISTIC)
+    assert (finding.count, finding.row) == (len(strays), int(strays[0]))
+
+
+class Says:
+    """Somebody's own statistic of which this is said."""
+
+    def __init__(self, said, **changes):
+        self.provenance = (replace(said, **changes),)
+
+
+def test_what_cannot_be_told_from_a_leak_is_one():
+    """Rows of another split that are too many to be told one by one, or do not read."""
+    log = random_log()
+    one_out, two_out = split_leave_last(log), split_leave_last(log, k=2)
+    said = Provenance.of("clicks an hour", two_out, two_out.train.rows[1:])
+    for exact in (None, "no base64", "bm8gYml0bWFw", said.exact[:-4]):
+        finding = one(audit(one_out, statistics=[Says(said, exact=exact)]), Kind.OTHER_SPLIT)
+        assert "does not say which" in finding.message
+        assert audit(two_out, statistics=[Says(said, exact=exact)]).ok
     other = split_leave_last(random_log(seed=9))
-    assert "another log" in str(audit(one_out, statistics=[Counts(other, other.train.rows)]))
+    said = Provenance.of("clicks an hour", other, other.train.rows)
+    assert "another log" in one(audit(one_out, statistics=[Says(said)]), Kind.OTHER_SPLIT).message
+    earlier = audit(one_out, statistics=[Says(said, latest=int(log.time.min()) - 1)])
+    assert earlier.ok
+    assert "another log" in str(earlier)
+
+
+def test_a_count_on_the_same_events_with_other_labels_is_held_to_its_rows():
+    log = random_log(labels=True)
+    there = split_leave_last(log)
+    here = replace(there, log=replace(log, label=1 - log.label))
+    found = audit(here, statistics=[Counts(there, there.train.rows)])
+    assert found.ok
+    assert "other labels" in str(found)
+    assert one(audit(here, statistics=[Counts(there, there.test.rows)]), Kind.STATISTIC).count == len(
+        here.test
+    )
+
+
+@given(splits(), st.integers(0, 2**32))
+def test_the_rows_counted_come_back_from_text(split, seed):
+    rows = (torch.rand(len(split.log), generator=Generator().manual_seed(seed)) < 0.5).nonzero().squeeze(1)
+    said = Provenance.from_dict(json.loads(json.dumps(Provenance.of("x", split, rows.flip(0)).as_dict())))
+    assert said.rows_in(split).tolist() == rows.tolist()
+    longer = log_of([[2] * (len(split.log) + 1)])
+    assert said.rows_in(split_leave_last(longer)) is None
+
+
+def test_a_model_trained_on_test_rows_and_then_on_training_rows_is_found(tmp_path):
+    log = random_log()
+    split = split_leave_last(log)
+    model = SASRec(log.features, width=4)
+    settings = {"epochs": 1, "progress": False, "device": "cpu"}
+    fit(model, Source(Sequences(everything(split)), batch_size=64), **settings)
+    fit(model, split, **settings)
+    for one_model in (model, saved(model, log, tmp_path)):
+        finding = one(audit(split, statistics=[one_model]), Kind.STATISTIC)
+        assert "'weights'" in finding.message
+        assert f"{len(split.test):,} test" in finding.message
+    honest = fit(fit(SASRec(log.features, width=4), split, **settings), split, **settings)
+    assert audit(split, statistics=[honest]).ok
+    assert [said.what for said in honest.provenance] == ["weights"]  # once, however often
+
+
+def saved(model, log, folder):
+    save_weights(model, folder / "weights")
+    again = build(describe(model), log.features)
+    load_weights(again, folder / "weights")
+    return again
+
+
+class Theirs(nn.Module):
+    """Somebody's model that neither prepares nor says anything."""
+
+    defaults = Defaults(epochs=1, batch_size=64)
+
+    def __init__(self, features):
+        super().__init__()
+        self.bias = nn.Embedding(features.items, 1)
+
+    def source(self, split, *, batch_size, seed):
+        return Source(Pointwise(split), batch_size=batch_size, seed=seed)
+
+    def loss(self, batch):
+        each = (1 - self.bias(batch.target).squeeze(1)).square()
+        return Loss((batch.weight * each).sum(), batch.weight.sum())
+
+
+def test_somebody_s_trained_model_is_held_to_the_rows_of_its_fit():
+    log = random_log()
+    split = split_leave_last(log)
+    silent = audit(split, statistics=[Theirs(log.features)])
+    assert silent.ok
+    assert [note.where for note in silent.notes if note.kind is Kind.NO_PROVENANCE] == ["Theirs"]
+    settings = {"progress": False, "device": "cpu"}
+    honest = fit(Theirs(log.features), Source(Pointwise(split), batch_size=64), **settings)
+    found = audit(split, statistics=[honest])
+    assert found.ok
+    assert Kind.NO_PROVENANCE not in {note.kind for note in found.notes}
+    source = Source(Pointwise(everything(split)), batch_size=64)
+    fit(honest, source, **settings)
+    assert Kind.STATISTIC in kinds(audit(split, statistics=[honest]))
+
+    class Rows:
+        def __len__(self):
+            return len(source.examples)
+
+        def batch(self, index, generator):
+            return source.examples.batch(index, generator)
+
+    unknown = fit(Theirs(log.features), Source(Rows(), batch_size=64), **settings)
+    notes = audit(split, statistics=[unknown]).notes
+    assert "source of Rows" in str(next(note for note in notes if note.kind is Kind.NO_PROVENANCE))
+
+
+def test_a_resumed_run_says_once_what_it_and_the_model_before_it_learned_from(tmp_path):
+    log = random_log()
+    split = split_leave_last(log)
+    settings = {"progress": False, "device": "cpu", "checkpoint": tmp_path / "run", "epochs": 2}
+    model = Theirs(log.features)
+    fit(model, Source(Pointwise(everything(split)), batch_size=64), progress=False, device="cpu")
+    source = Source(Pointwise(split), batch_size=64)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, source, callbacks=[stop], **settings)
+    resumed = fit(Theirs(log.features), Source(Pointwise(split), batch_size=64), **settings)
+    assert sorted(said.rows for said in resumed.provenance) == [len(split.train), len(log)]
 
 
 def test_a_model_that_counted_and_does_not_say_where_is_unknown():

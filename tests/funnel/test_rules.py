@@ -1,6 +1,8 @@
 """What holds for a list whatever the models think: said in ids, obeyed by every list, told in reasons."""
 
 from collections import Counter
+from copy import deepcopy
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -382,6 +384,32 @@ def test_rules_are_the_same_after_json():
     assert str(Rules(available=[])) == "0 available"
     with pytest.raises(ArgumentError, match=r"what Rules\.as_json wrote"):
         Rules.from_json({"deny": []})
+
+
+def test_rules_stay_what_they_were_made():
+    given = {"genres": {"g2": 1}}
+    pinned = {"i9": 2}
+    rules = Rules(deny=["i3"], available=["i9"], pinned=pinned, quota=given)
+    given["genres"]["g2"] = 7
+    given["more"] = pinned["i8"] = 1
+    assert dict(rules.places) == {"i9": 2}
+    assert rules.limits == [("genres", "g2", 1)]
+    for held in (rules.places, rules.pinned, rules.quota, rules.quota["genres"]):
+        with pytest.raises(AttributeError):
+            held.clear()
+        with pytest.raises(TypeError):
+            held["i8"] = 1
+    rules.limits.clear()
+    assert rules.limits
+
+
+def test_equal_rules_are_one_key_and_can_be_copied():
+    parts = {"deny": ["a"], "pinned": {"d": 2, "e": 1}, "quota": {"x": {"y": 0, None: 2}, "z": 3}}
+    rules = Rules(**parts)
+    again = Rules(["a"], None, {"e": 1, "d": 2}, {"z": 3, "x": {None: 2, "y": 0}})
+    assert {rules: "kept"}[again] == "kept"
+    assert len({rules, again, Rules(), replace(rules, deny=["b"])}) == 3
+    assert deepcopy(rules) == replace(rules) == rules
 
 
 def test_ids_that_are_numbers():

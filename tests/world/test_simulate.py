@@ -8,6 +8,7 @@ import torch
 
 from penchant.data import split_by_time, split_leave_last
 from penchant.errors import ArgumentError
+from penchant.rank import DIN
 from penchant.world import EFFECTS, Simulated, simulate, stream, users_for
 from world.worlds import CHOICES, FLAT, SMALL
 
@@ -91,13 +92,23 @@ def test_the_reader_takes_the_log_and_splits_it(made):
     assert log.catalogue.vectors["vector"].shape[1] == 16
     assert set(log.catalogue.category("category").labels.all_ids) == set(made.world.category_names)
     if made.world.exposure:
-        assert {"request", "position", "propensity", "variant"} <= set(log.columns)
+        assert set(log.columns) == {"request", "position", "propensity", "variant"}
         assert log.profile.positives == pytest.approx(made.log["click"].mean())
     else:
+        assert set(log.columns) == {"variant"}
         assert log.label is None
     for split in (split_by_time(log), split_leave_last(log)):
         assert len(split.train.targets) > 0
     assert made.world.without("content").item_table().width == 4
+
+
+def test_no_column_tells_a_ranker_what_came_after_the_click():
+    made = simulate(SMALL)
+    satisfied = made.log.filter(pl.col("satisfied") == 1)
+    assert satisfied.height > 100
+    assert satisfied["click"].min() == 1  # so it would tell
+    with pytest.raises(ArgumentError, match="satisfied"):
+        DIN(made.interactions().features, context=["satisfied"])
 
 
 def test_a_world_without_anything_makes_a_log():

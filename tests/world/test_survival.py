@@ -29,6 +29,17 @@ def test_curves_are_those_of_a_log():
             assert abs(share - p) < 4 * error, (treated, day)
 
 
+def test_days_in_any_order_have_the_values_that_they_have_in_order():
+    days = torch.tensor([20.0, 10.0, 5.0, 10.0, 0.0])
+    ordered = survival(WORLD, days.sort().values, treated=True, users=200)
+    asked = survival(WORLD, days, treated=True, users=200)
+    assert asked.days.tolist() == days.tolist()
+    place = torch.tensor([4, 2, 1, 3, 0])
+    assert torch.equal(asked.share, ordered.share[place])
+    assert torch.equal(asked.error, ordered.error[place])
+    assert asked.share[0] < asked.share[1] < asked.share[2] < asked.share[4] == 1
+
+
 def test_without_a_path_the_curve_is_closed_form():
     # No mood, no boredom: every session's hazard is 1 - exp(-base), so E prod(1 - h) = E exp(-base sessions).
     world = WORLD.without("satisfaction", "boredom", "treatment").changed({"churn": {"base": 0.05}})
@@ -61,5 +72,11 @@ def test_what_cannot_be_asked():
         survival(CHOICES.without("churn"), torch.tensor([1.0]), treated=True)
     with pytest.raises(ArgumentError, match="treatment"):
         hazard_ratio(CHOICES.without("treatment"))
-    with pytest.raises(ArgumentError, match="days from 0 to 15"):
-        survival(CHOICES, torch.tensor([21.0]), treated=True)
+    for days in ([21.0], [-1.0], [math.nan], 3.0, [[1.0]]):
+        with pytest.raises(ArgumentError, match="days from 0 to 15"):
+            survival(CHOICES, torch.tensor(days), treated=True)
+    for users in (1, 0, -3, 2.5):
+        with pytest.raises(ArgumentError, match=r"users=.*an integer of at least 2"):
+            survival(CHOICES, torch.tensor([1.0]), treated=True, users=users)
+        with pytest.raises(ArgumentError, match=r"users=.*an integer of at least 2"):
+            hazard_ratio(CHOICES, users=users)

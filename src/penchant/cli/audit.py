@@ -12,11 +12,11 @@ from penchant.cli.console import Screen
 from penchant.cli.questions import split_asked
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.data.audit import SAMPLE, audit
-from penchant.data.findings import Audit
+from penchant.data.findings import Audit, Finding, Kind
 from penchant.data.loader import Source
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
-from penchant.protocols import Prepares, Trainable
+from penchant.protocols import Prepares, Solvable, Trainable
 from penchant.train.fit import planned as plan_of
 from penchant.train.fit import preferences
 
@@ -47,7 +47,16 @@ def _of_recipe(options: argparse.Namespace) -> Audit:
             )  # fmt: skip
     recipe = read_recipe(options.what, changes=options.set, trust=options.trust)
     split: Split = recipe.split(recipe.data())
-    return audit_recipe(recipe, split, sample=options.examples, seed=options.seed)
+    return audit_recipe(recipe, split, sample=options.examples, seed=options.seed) + _not_yet(recipe)
+
+
+def _not_yet(recipe: Recipe) -> Audit:
+    """Names the models that count nothing before they are solved."""
+    solved = [planned.name for planned in recipe.models if issubclass(planned.cls, Solvable)]
+    if not solved:
+        return Audit((), ())
+    told = f"counted only in training: {', '.join(solved)}; `penchant train` audits them then"
+    return Audit((Finding(Kind.NOT_LOOKED_AT, "note", "recipe", told),), ())
 
 
 def _of_bundle(options: argparse.Namespace) -> Audit:

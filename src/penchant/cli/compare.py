@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> int | None:
     metrics = _metrics(options)
     for name, path in (("A", options.a), ("B", options.b)):
         if not path.exists():
-            raise ArgumentError(name, str(path), expected="a bundle, the folder of a run, or lists")
+            raise ArgumentError(
+                name, str(path), expected="a bundle, the folder of a run, or lists: a file that is there"
+            )
     paths = [_run_folder(path) for path in (options.a, options.b)]
     bundles = {place: Bundle.open(path, options.trust) for place, path in enumerate(paths) if path.is_dir()}
     asked = ask(options, list(bundles.values()), screen)

@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from penchant.data.audit_negatives import EXPECTED, Drawn, pair_place
 from penchant.data.batch import Batch
 from penchant.data.findings import Finding, Kind, Severity, Words
 from penchant.data.retrace import Events, Retracer
-from penchant.data.split import TEST, TRAIN, VALID, Split
+from penchant.data.split import TRAIN
+from penchant.data.untraced import Untraced
 from penchant.errors import ArgumentError
 
-_EXPECTED = 25.0  # chance hits, of which not one was seen: by chance once in 7e10 audits
 _KEEPS = "hand over only what stands before the target in the log's order (`split.history_end`)"
+_NEGATIVES = ("negatives", "own_negatives")
+# what stands beside them, and a loss alone reads
+_BESIDE = frozenset({"log_q", *(f"{name}_weight" for name in _NEGATIVES)})
 _PARTS = ("unused", "training", "validation", "test")
 
 
@@ -28,15 +32,6 @@ class Case:
     column: str | None
     severity: Severity
     count: int = 0
-
-
-@dataclass
-class _Drawn:
-    """Negatives drawn for one example each: how many a user, and how often each item."""
-
-    users: Tensor
-    items: Tensor
-    hits: int = 0
 
 
 @dataclass
@@ -66,8 +61,8 @@ class BatchAudit:
         size = len(self.log.catalogue)
         self._trained = torch.bincount(self.log.item.index_select(0, rows), minlength=size) > 0
         self._had, self._first = _first_rows(tracer.pairs, rows)
-        self._later = _later(self.split, tracer.pairs, self._had, self._trained)
-        self._drawn = _Drawn(torch.zeros(len(self.log.users)), torch.zeros(size))
+        self.drawn = Drawn(tracer, self._had, self._trained)
+        self._untraced = Untraced(where)
 
     # -- batches ---------------------------------------------------------------------------------------------
 
@@ -88,8 +83,9 @@ class BatchAudit:
         rows, earliest = self._targets(batch, users, learned)
         latest = _latest(events.row, batch, owner)
         self._order(users, rows, latest)
-        self._values(batch, events.row, rows)
-        for name in ("negatives", "own_negatives"):
+        self._values(batch, events.row, rows, owner)
+        self._strangers(batch)
+        for name in _NEGATIVES:
             if name in batch.extra:
                 weight = batch.extra.get(f"{name}_weight")
                 self._negatives(batch.extra[name], weight, users, batch.target, earliest)
@@ -222,18 +218,47 @@ class BatchAudit:
         self._add(Kind.LATER_ROW, behind & ~tied, told, _KEEPS, row=rows)
         self._add(Kind.TIES, (behind & tied) | excluded, told, _KEEPS, row=rows)
 
-    def _values(self, batch: Batch, events: Tensor, rows: Tensor) -> None:
+    def _values(self, batch: Batch, events: Tensor, rows: Tensor, owner: Tensor | None) -> None:
         """Labels and columns of events and requests are those of their own rows."""
         for name, values in batch.histories.columns.items():
             column = self.log.label if name == "label" else self.log.columns.get(name)
             kind = Kind.LATER_LABEL if name == "label" else Kind.LATER_CONTEXT
             if column is not None:
                 self._column(kind, name, values, column, events, "the event of a history")
-        if batch.offsets is None:
-            for name, values in batch.context.items():
-                if name in self.log.columns:
-                    column = self.log.columns[name]
-                    self._column(Kind.LATER_CONTEXT, name, values, column, rows, "the request for")
+        for name, values in batch.context.items():
+            if name not in self.log.columns:
+                continue
+            asked = rows
+            if owner is not None and len(values) != len(rows):  # one a window: known at its first target
+                asked = _first_of(rows, owner, len(batch))
+            if len(values) == len(asked):
+                column = self.log.columns[name]
+                self._column(Kind.LATER_CONTEXT, name, values, column, asked, "the request for")
+            else:
+                self._untraced.look("the context column", name, values, batch.target, None)
+
+    def _strangers(self, batch: Batch) -> None:
+        """Takes down the columns that no row of the log has, and weights that tell something."""
+        target, label, histories = batch.target, batch.label, batch.histories
+        for name, values in batch.context.items():
+            if name not in self.log.columns:
+                self._untraced.look("the context column", name, values, target, label)
+        for name, values in histories.columns.items():
+            if name in self.log.columns or (name == "label" and self.log.label is not None):
+                continue
+            if batch.offsets is None:  # the newest event of each history, which is next to the target
+                some = (histories.lengths > 0).nonzero().squeeze(1)
+                newest = values.index_select(0, histories.offsets[1:].index_select(0, some) - 1)
+                outcome = None if label is None else label[some]
+                self._untraced.look("the history column", name, newest, target[some], outcome)
+            else:
+                self._untraced.look("the history column", name, values, target, label)
+        for name, values in batch.extra.items():
+            if name in _BESIDE:  # weights of negatives are 0 where the label is, and may be
+                self._untraced.look("the extra", name, values, target, None, quiet=True)
+            elif name not in _NEGATIVES:
+                self._untraced.look("the extra", name, values, target, label)
+        self._untraced.look("the examples'", "weight", batch.weight, target, label, quiet=True)
 
     def _column(self, kind: Kind, name: str, values: Tensor, column: Tensor, rows: Tensor, what: str) -> None:
         known = (rows >= 0).nonzero().squeeze(1)
@@ -277,7 +302,7 @@ class BatchAudit:
         if drawn.dim() != 2:
             return
         owner = users.unsqueeze(1).expand_as(drawn)
-        place, there = _pair_place(self._had, self.tracer.pair(owner.reshape(-1), flat))
+        place, there = pair_place(self._had, self.tracer.pair(owner.reshape(-1), flat))
         before = there & (_row(self._first, place) < rows.unsqueeze(1).expand_as(drawn).reshape(-1))
         same = (drawn == target.unsqueeze(1)).reshape(-1)
         whose = owner.reshape(-1)
@@ -288,27 +313,38 @@ class BatchAudit:
             "draw again what the user had before the target (`draw_unseen`)",
             severity="violation" if self.promised else "note",
         )  # fmt: skip
-        chosen = count.reshape(-1) & inside.reshape(-1)
-        self._drawn.users.index_add_(0, whose[chosen], torch.ones(int(chosen.sum())))
-        self._drawn.items.index_add_(0, flat[chosen], torch.ones(int(chosen.sum())))
-        _, later = _pair_place(self._later, self.tracer.pair(whose[chosen], flat[chosen]))
-        self._drawn.hits += int(later.sum())
+        self.drawn.add(users, drawn, count)
+
+    def draw_again(self, batch: Batch) -> None:
+        """Counts the negatives of a further batch; nothing else in it is looked at."""
+        batch = batch.to("cpu")
+        users = batch.user
+        if batch.offsets is not None:
+            users = torch.repeat_interleave(users, batch.offsets.diff())
+        for name in _NEGATIVES:
+            if name in batch.extra and batch.extra[name].dim() == 2:
+                drawn, weight = batch.extra[name].long(), batch.extra.get(f"{name}_weight")
+                count = torch.ones(drawn.shape, dtype=torch.bool) if weight is None else weight > 0
+                self.drawn.add(users, drawn, count & (batch.target > 0).unsqueeze(1), again=True)
 
     def _avoided(self) -> None:
         """Negatives that never once hit what their users take later were drawn by somebody who knows it."""
-        total = float(self._drawn.items.sum())
-        if not total or self._drawn.hits or not len(self._later):
+        drawn = self.drawn
+        if drawn.hits or not (expected := drawn.expected):
             return
-        size = len(self.log.catalogue)
-        users, items = self._later // size, self._later % size
-        chances = self._drawn.users[users].double() * self._drawn.items[items].double() / total
-        if (expected := float(chances.sum())) >= _EXPECTED:
-            self._case(
-                Kind.NEGATIVES,
-                f"of {total:,.0f} negatives none is an item that its user takes in a validation or test row, "
-                f"where chance gives {expected:,.0f}: the future is avoided, so it is known",
-                "reject only what the user had before the target (reject='past')",
-            )  # fmt: skip
+        told = (
+            f"of {drawn.total:,.0f} negatives none is an item that its user takes in a validation or test row"
+        )
+        if expected < EXPECTED:
+            told += f", where chance gives {expected:,.2g}: too few to tell whether the future is avoided"
+            fix = "audit more examples (`sample=None`), or see that negatives reject only the past"
+            self._case(Kind.FEW_NEGATIVES, told, fix, "note")
+            return
+        told += f", where chance gives {expected:,.0f}: the future is avoided, so it is known"
+        self._case(
+            Kind.NEGATIVES, told, "reject only what the user had before the target (reject='past')",
+            "violation",
+        )  # fmt: skip
 
     # -- the outcome -----------------------------------------------------------------------------------------
 
@@ -325,8 +361,8 @@ class BatchAudit:
             self._seen.cases[kind, column] = Case(kind, told(place), fix, first, column, severity)
         self._seen.cases[kind, column].count += count
 
-    def _case(self, kind: Kind, message: str, fix: str) -> None:
-        self._seen.cases.setdefault((kind, None), Case(kind, message, fix, None, None, "violation", 1))
+    def _case(self, kind: Kind, message: str, fix: str, severity: Severity) -> None:
+        self._seen.cases.setdefault((kind, None), Case(kind, message, fix, None, None, severity, 1))
 
     def findings(self) -> list[Finding]:
         """What was found in all batches."""
@@ -338,7 +374,7 @@ class BatchAudit:
                 case.fix, case.count, case.row, case.column,
             )
             for case in self._seen.cases.values()
-        ]  # fmt: skip
+        ] + self._untraced.findings()  # fmt: skip
 
     def looked_at(self, *, whole: bool) -> str:
         """How much was looked at, in words; `whole`: all of an epoch."""
@@ -360,29 +396,19 @@ def _latest(rows: Tensor, batch: Batch, owner: Tensor | None) -> Tensor:
     return (rows + 1 + owner * size).cummax(0).values - owner * size - 1 if len(rows) else rows
 
 
+def _first_of(rows: Tensor, owner: Tensor, count: int) -> Tensor:
+    """The first row there is of each of `count` windows; -1 for none."""
+    none = torch.iinfo(torch.int64).max
+    found = torch.full((count,), none).scatter_reduce_(0, owner, rows.masked_fill(rows < 0, none), "amin")
+    return found.masked_fill_(found == none, -1)
+
+
 def _first_rows(pairs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The pairs of `rows` (ascending), sorted and each once, and the first row of each."""
     ordered, order = torch.sort(pairs.index_select(0, rows), stable=True)
     fresh = torch.ones_like(ordered, dtype=torch.bool)
     fresh[1:] = ordered[1:] != ordered[:-1]
     return ordered[fresh], rows[order][fresh]
-
-
-def _later(split: Split, pairs: Tensor, had: Tensor, trained: Tensor) -> Tensor:
-    """Pairs of held-out positives that are in no training row, of items that are in some; sorted."""
-    rows = ((split.part == VALID) | (split.part == TEST)).nonzero().squeeze(1)
-    rows = rows[split.log.positive(rows)]
-    rows = rows[trained.index_select(0, split.log.item.index_select(0, rows).long())]
-    found = torch.unique(pairs.index_select(0, rows))
-    _, known = _pair_place(had, found)
-    return found[~known]
-
-
-def _pair_place(ordered: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    if not len(ordered):
-        return torch.zeros_like(pairs), torch.zeros_like(pairs, dtype=torch.bool)
-    place = torch.searchsorted(ordered, pairs).clamp_(max=len(ordered) - 1)
-    return place, ordered.index_select(0, place) == pairs
 
 
 def _row(values: Tensor, index: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ from penchant.data.findings import Finding, Kind, Severity, Words
 from penchant.data.ordering import follows_id
 from penchant.data.retrace import Retracer
 from penchant.data.split import TEST, TRAIN, VALID, Queries, Split
-from penchant.data.vocabulary import FIRST
+from penchant.data.telling import TELLING, area, by_category, one_sided
+from penchant.data.vocabulary import FIRST, Vocabulary
 
-_TELLING = 0.99  # area under the curve from which a column is said to tell the label
-_FEW = 20  # rows of a category below which its share of positives says nothing
 _ROWS = 200_000  # training rows that a column is looked at on
 _PARTS = {VALID: "validation", TEST: "test"}
 
@@ -197,8 +196,22 @@ def query_findings(tracer: Retracer, queries: Queries, where: str) -> list[Findi
     return found
 
 
+def table_findings(split: Split) -> list[Finding]:
+    """Names the attribute tables, which have no times: nothing can be looked at in them."""
+    tables = {"items": split.log.catalogue, "users": split.log.users}
+    named = {
+        what: [*table.categories, *table.numbers, *table.text, *table.vectors]
+        for what, table in tables.items()
+    }
+    listed = "; ".join(f"of {what}: {', '.join(names)}" for what, names in named.items() if names)
+    if not listed:
+        return []
+    told = f"attributes have no times, so it cannot be told whether they know what comes later ({listed})"
+    return [_finding(Kind.NOT_LOOKED_AT, "log", told, severity="note")]
+
+
 def column_findings(split: Split) -> list[Finding]:
-    """Context columns that nearly are the label: as a rule they are known only once it is."""
+    """Context columns that nearly are the label, or are it for a value: known only once it is, as a rule."""
     log = split.log
     if log.label is None:
         return []
@@ -207,40 +220,31 @@ def column_findings(split: Split) -> list[Finding]:
     label = log.label.index_select(0, rows) > 0.5
     found: list[Finding] = []
     for name, column in log.columns.items():
-        values = column.index_select(0, rows)
-        area = _area(_by_category(values, label) if name in log.column_labels else values.double(), label)
-        if area is not None and area >= _TELLING:
-            told = (
-                f"the column {name!r} tells the label on training rows (area under the curve {area:.4f}): it "
-                "may be known only once the label is"
-            )
+        told = _told(name, column.index_select(0, rows), label, log.column_labels.get(name))
+        if told:
             fix = f"keep {name!r} out of what is asked with (`context` of a model), unless it comes before"
             found.append(_finding(Kind.TELLING_COLUMN, "log", told, fix, severity="note", column=name))
     return found
 
 
-def _by_category(values: Tensor, label: Tensor) -> Tensor:
-    """The share of positives of each value's category, [n]; NaN for a rare one."""
-    size = int(values.max()) + 1 if len(values) else 1
-    values = values.long()
-    counts = torch.bincount(values, minlength=size)
-    shares = torch.bincount(values, label.double(), minlength=size) / counts
-    return shares.masked_fill(counts < _FEW, torch.nan).index_select(0, values)
-
-
-def _area(scores: Tensor, label: Tensor) -> float | None:
-    """The area under the curve, or under its mirror image, of scores that are there; None for too few."""
-    there = ~scores.isnan()
-    scores, label = scores[there], label[there]
-    positives = int(label.sum())
-    negatives = len(label) - positives
-    if 2 * len(label) < len(there) or min(positives, negatives) < _FEW:
-        return None
-    _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-    ranks = counts.cumsum(0).double() - (counts - 1).double() / 2  # mean rank of each value
-    above = float(ranks.index_select(0, place)[label].sum()) - positives * (positives + 1) / 2
-    area = above / (positives * negatives)
-    return max(area, 1 - area)
+def _told(name: str, values: Tensor, label: Tensor, words: Vocabulary | None) -> str:
+    """What the values [n] of a column tell of the labels [n]; "" for nothing."""
+    found = area(values.double() if words is None else by_category(values, label), label)
+    if found is not None and found >= TELLING:
+        return (
+            f"the column {name!r} tells the label on training rows (area under the curve {found:.4f}): it "
+            "may be known only once the label is"
+        )
+    pure = one_sided(values, label)
+    if pure is None:
+        return ""
+    value, outcome, count = pure
+    shown = f"{value:g}" if words is None else repr(words.ids([int(value)])[0])
+    shown = "no value" if value != value else shown
+    return (
+        f"the column {name!r} has {shown} in {count:,} training rows, all of label {int(outcome)}: that "
+        "value may be known only once the label is"
+    )
 
 
 def _finding(

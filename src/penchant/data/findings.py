@@ -35,10 +35,16 @@ class Kind(StrEnum):
     STATISTIC = "statistic over held-out rows"
     OTHER_SPLIT = "counted under another split"
     NO_PROVENANCE = "no provenance"
+    UNTRACED = "column that cannot be traced"
+    FEW_NEGATIVES = "too few negatives to tell"
+    NOT_LOOKED_AT = "not looked at"
     QUERY = "query sees the future"
     CROSS_USER = "cross-user future"
     OWN_FUTURE = "own future"
     TELLING_COLUMN = "column that tells the label"
+
+
+_ALWAYS = frozenset({Kind.CROSS_USER, Kind.NOT_LOOKED_AT})  # notes that say nothing of this one in particular
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Audit:
         said = [f"{len(self.looked_at)} checks, {outcome}"]
         if self.cross_user_future:
             said.append(f"cross-user future {self.cross_user_future:.1%}, inherent".replace("%", " %"))
-        if others := sum(note.kind is not Kind.CROSS_USER for note in self.notes):
+        if others := sum(note.kind not in _ALWAYS for note in self.notes):
             said.append(f"{others} note{'s' * (others != 1)}")
         return f"audit: {'; '.join(said)}"
 

@@ -2,15 +2,23 @@
 
 import hashlib
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from penchant.data.interactions import Interactions
 from penchant.data.split import TEST, TRAIN, UNUSED, VALID, Split
 from penchant.errors import StoreError
+
+WEIGHTS = "weights"  # what is learned step by step, as `fit` notes it
+_LONGEST = 1 << 20  # characters that the rows themselves may take: some tens of millions of events
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,10 @@ class Provenance:
         latest: the latest time counted, in seconds; None where the log has no times, or nothing was counted.
         stray: the first row counted that is no training row; None where all of them are.
         digest: of the rows counted.
-        log, within: of the log, and of the log with the parts of its rows (`Split.digest`).
+        log, within: of the log, and of the log with the parts of its rows (`Split.digest`); "" where nobody
+            knows.
+        events: digest of who did what when in the log: the same for a log of other labels.
+        exact: the rows themselves as a bitmap, compressed, in base64; None where that is too long.
     """
 
     what: str
@@ -43,6 +54,18 @@ class Provenance:
     digest: str
     log: str
     within: str
+    events: str = ""
+    exact: str | None = None
+
+    @classmethod
+    def unknown(cls, what: str, source: str) -> "Provenance":
+        """That of what was learned from rows that nobody can name.
+
+        Args:
+            what: the statistic, in words.
+            source: where the rows came from, in words.
+        """
+        return cls(what, source, 0, 0, 0, 0, 0, -1, -1, None, None, "", "", "")
 
     @classmethod
     def of(cls, what: str, split: Split, rows: Tensor) -> "Provenance":
@@ -62,7 +85,30 @@ class Provenance:
             first=int(rows.min()) if len(rows) else -1, last=int(rows.max()) if len(rows) else -1,
             latest=None if latest is None else int(latest), stray=int(stray.min()) if len(stray) else None,
             digest=digest_of(rows), log=split.log_digest, within=split.digest,
+            events=events_digest(split.log), exact=_packed(rows, len(split.log)),
         )  # fmt: skip
+
+    def rows_in(self, split: Split) -> Tensor | None:
+        """The rows counted, ascending, each once, [n] int64; None where they are not told, or not whole.
+
+        Args:
+            split: of the log that they were counted on, or of one of other labels or types of events.
+        """
+        size = len(split.log)
+        if self.exact is None or self.events != events_digest(split.log):
+            return None
+        try:
+            reader = zlib.decompressobj()  # as much as is expected, whatever the text would grow to
+            inflated = reader.decompress(b64decode(self.exact, validate=True), size // 8 + 2)
+        except (ValueError, zlib.error):
+            return None
+        if len(inflated) != -(-size // 8) or not reader.eof:
+            return None
+        bits = np.unpackbits(np.frombuffer(inflated, dtype=np.uint8), count=size)
+        found = torch.from_numpy(bits).nonzero().squeeze(1)  # pyright: ignore[reportUnknownMemberType]
+        ends = (int(found[0]), int(found[-1])) if len(found) else (-1, -1)
+        # rows may be counted twice, and in any order
+        return found if len(found) <= self.rows and ends == (self.first, self.last) else None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -71,9 +117,10 @@ class Provenance:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Provenance":
         """What `as_dict` gave; ValueError where it is something else."""
-        if not isinstance(values, Mapping) or set(values) != (names := {f.name for f in fields(cls)}):
+        names = {f.name for f in fields(cls)}
+        if not isinstance(values, Mapping) or set(values) | {"events", "exact"} != names:
             raise ValueError(f"expected {', '.join(sorted(f.name for f in fields(cls)))}")
-        for name in names:
+        for name in values:
             kinds: tuple[type, ...] = (str,) if name in _WORDS else (int,)
             value = values[name]
             if not (isinstance(value, kinds) and not isinstance(value, bool)) and not (
@@ -83,14 +130,41 @@ class Provenance:
         return cls(**values)
 
 
-_WORDS = frozenset({"what", "split", "digest", "log", "within"})
-_MAY_LACK = frozenset({"latest", "stray"})
+_WORDS = frozenset({"what", "split", "digest", "log", "within", "events", "exact"})
+_MAY_LACK = frozenset({"latest", "stray", "exact"})
 
 
 def digest_of(rows: Tensor) -> str:
     """Tells one set of rows [n] int64 from another; the order that they stand in counts."""
     array: Any = rows.contiguous().cpu().numpy()  # arrays are buffers; their stubs do not say so before 3.12
     return hashlib.blake2b(array, digest_size=16).hexdigest()
+
+
+_events: WeakKeyDictionary[Interactions, str] = WeakKeyDictionary()
+
+
+def events_digest(log: Interactions) -> str:
+    """Tells who did what when in one log from another."""
+    if log not in _events:
+        found = hashlib.blake2b(digest_size=16)
+        for tensor in (log.offsets, log.item, log.time):
+            array: Any = tensor.cpu().contiguous().numpy()
+            found.update(array)
+        _events[log] = found.hexdigest()
+    return _events[log]
+
+
+def _packed(rows: Tensor, size: int) -> str | None:
+    """Rows [n] of `size` as text; None where it would be too long."""
+    bits = np.zeros(size, dtype=np.bool_)
+    bits[rows.cpu().numpy()] = True
+    text = b64encode(zlib.compress(np.packbits(bits).tobytes(), 1)).decode()
+    return text if len(text) <= _LONGEST else None
+
+
+def note(thing: Any, *said: Provenance) -> None:
+    """Adds to what a model says of its counts; what it said stays, and nothing is said twice."""
+    thing.provenance = tuple(dict.fromkeys((*getattr(thing, "provenance", ()), *said)))
 
 
 def provenance_of(thing: object) -> dict[str, tuple[Provenance, ...]]:
@@ -120,6 +194,23 @@ def put_json(model: nn.Module, text: str | None, origin: str) -> None:
 
     Raises: StoreError if the text is something else; the model is as it was then.
     """
+    parts, found = _read(model, text, origin)
+    for name, part in parts.items():
+        if name in found or hasattr(part, "provenance"):
+            part.provenance = found.get(name, ())
+
+
+def add_json(model: nn.Module, text: str | None, origin: str) -> None:
+    """As `put_json`, in addition to what the model and its parts say by now."""
+    parts, found = _read(model, text, origin)
+    for name, said in found.items():
+        note(parts[name], *said)
+
+
+def _read(
+    model: nn.Module, text: str | None, origin: str
+) -> tuple[dict[str, Any], dict[str, tuple[Provenance, ...]]]:
+    """The parts of a model, and what a text says of some of them."""
     parts: dict[str, Any] = dict(model.named_modules())
     try:
         given = json.loads(text) if text is not None else {}
@@ -130,6 +221,4 @@ def put_json(model: nn.Module, text: str | None, origin: str) -> None:
             f"{origin}: what it says of the rows counted cannot be read ({error}).\n"
             "  Fix: save the model again."
         ) from None
-    for name, part in parts.items():
-        if name in found or hasattr(part, "provenance"):
-            part.provenance = found.get(name, ())
+    return parts, found

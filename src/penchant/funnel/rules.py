@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -22,7 +23,7 @@ class Rules:
     """What holds for a list whatever the models think.
 
     Rules of a `Funnel` hold for all its lists, and its bundle keeps them. A request adds its own to them and
-    loosens none.
+    loosens none. Nothing in them changes after they were made: what was given is copied.
 
     Args:
         deny: item ids that must not be answered. Ids that the log does not know are ignored, here and in
@@ -50,6 +51,13 @@ class Rules:
         object.__setattr__(self, "pinned", _places(self.pinned))
         object.__setattr__(self, "quota", _quotas(self.quota))
 
+    def __hash__(self) -> int:
+        return hash((self.deny, self.available, frozenset(self.places.items()), frozenset(self.limits)))
+
+    def __reduce__(self) -> tuple[type["Rules"], tuple[object, ...]]:  # a proxy can be copied by nobody
+        quota = {column: dict(by) for column, by in self._quota.items()}
+        return Rules, (self.deny, self.available, dict(self.places), quota)
+
     def __bool__(self) -> bool:
         return bool(self.deny or self.pinned or self.limits) or self.available is not None
 
@@ -64,15 +72,18 @@ class Rules:
         return "; ".join(words for words, there in told.items() if there)
 
     @property
-    def places(self) -> dict[object, int]:
+    def places(self) -> Mapping[object, int]:
         """Places of pinned items, from 1."""
-        return cast("dict[object, int]", self.pinned)
+        return cast("Mapping[object, int]", self.pinned)
+
+    @property
+    def _quota(self) -> Mapping[str, Mapping[object, int]]:
+        return cast("Mapping[str, Mapping[object, int]]", self.quota)
 
     @property
     def limits(self) -> list[tuple[str, object, int]]:
         """The quotas one by one: column, value (None: every other one) and number."""
-        quota = cast("dict[str, dict[object, int]]", self.quota)
-        return [(column, value, most) for column, by in quota.items() for value, most in by.items()]
+        return [(column, value, most) for column, by in self._quota.items() for value, most in by.items()]
 
     def as_json(self) -> dict[str, Any]:
         """The same in JSON's types, which `from_json` takes."""
@@ -97,7 +108,7 @@ class Rules:
             raise ArgumentError("rules", value, expected=f"what Rules.as_json wrote ({error!r})") from None
 
 
-def _places(given: Any) -> dict[object, int]:
+def _places(given: Any) -> Mapping[object, int]:
     """Places of pinned items."""
     if not isinstance(given, Mapping):
         items = several("pinned", given).to_list()
@@ -113,17 +124,17 @@ def _places(given: Any) -> dict[object, int]:
     if shared := next((place for n, place in enumerate(at) if place in at[:n]), None):
         both = [item for item, place in found.items() if place == shared]
         raise ArgumentError("pinned", both, expected=f"one item at place {shared}")
-    return found
+    return MappingProxyType(found)
 
 
-def _quotas(given: Any) -> dict[str, dict[Any, int]]:
+def _quotas(given: Any) -> Mapping[str, Mapping[Any, int]]:
     """Numbers by value by column."""
     if not isinstance(given, Mapping):
         raise ArgumentError("quota", given, expected="a mapping from category columns, as {'genres': 3}")
-    return {column: _quota(column, limit) for column, limit in given.items()}
+    return MappingProxyType({column: _quota(column, limit) for column, limit in given.items()})
 
 
-def _quota(column: object, limit: object) -> dict[Any, int]:
+def _quota(column: object, limit: object) -> Mapping[Any, int]:
     if not isinstance(column, str):
         raise ArgumentError("quota", column, expected="the name of a category column")
     name = f"quota[{column!r}]"
@@ -133,7 +144,7 @@ def _quota(column: object, limit: object) -> dict[Any, int]:
         if isinstance(most, bool) or not isinstance(most, Integral) or most < 0:
             raise ArgumentError(place, most, expected="a number of items, 0 or more")
         found[None if value is None else one(name, value)] = int(most)
-    return found
+    return MappingProxyType(found)
 
 
 def _limit(column: str, value: object, most: int) -> str:
@@ -264,7 +275,7 @@ def _eligible(log: Interactions, rules: Rules, caps: Mapping[str, Cap]) -> Tenso
 
 def _caps(log: Interactions, rules: Rules) -> dict[str, Cap]:
     caps: dict[str, Cap] = {}
-    for column, by in cast("dict[str, dict[object, int]]", rules.quota).items():
+    for column, by in cast("Mapping[str, Mapping[object, int]]", rules.quota).items():
         if column not in log.catalogue.categories:
             hint = nearest(column, list(log.catalogue.categories))
             raise ArgumentError("quota", column, expected=f"a category of the catalogue ({hint})")

@@ -13,6 +13,7 @@ from torch import nn
 
 from penchant.data.interactions import check_numbering
 from penchant.data.loader import Source
+from penchant.data.provenance import WEIGHTS, Provenance, note, provenance_of
 from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, StoreError, TrainingError
 from penchant.protocols import Callback, Defaults, Prepares, Solvable, Trainable, Weigher, mark_fitted
@@ -103,6 +104,7 @@ def fit(
             raise ArgumentError("batch_size", batch_size, expected="None with a Source, which has its own")
         preferred["batch_size"] = split.batch_size
     plan = planned(preferred, given | {"seed": seed, "precision": precision})
+    before = provenance_of(model)
     if isinstance(model, Prepares) and rows is not None:
         model.prepare(rows)
     source = (
@@ -140,6 +142,7 @@ def fit(
                 if validation is not None and fabric.is_global_zero:
                     model.eval()
                     validation.try_out(model)
+            _note_rows(model, before, source, rows)
             loop.go()
     model.training_log = run.state.log  # type: ignore[assignment]
     return model.eval()
@@ -153,6 +156,28 @@ def _rows_of(split: Split | Source) -> Split | None:
             fix="split the log first, as with split_by_time(log) or split_leave_last(log)",
         )  # fmt: skip
     return split if isinstance(split, Split) else getattr(split.examples, "split", None)
+
+
+def _note_rows(
+    model: nn.Module, before: Mapping[str, Sequence[Provenance]], source: Source, rows: Split | None
+) -> None:
+    """Says on which rows the weights are about to be learned, beside those that they were learned on before.
+
+    Args:
+        model: what learns.
+        before: what it said before it was prepared, which may have replaced it.
+        source: what it learns from.
+        rows: the split behind it, if any.
+    """
+    parts = dict(model.named_modules())
+    for name, said in before.items():
+        if kept := [one for one in said if one.what == WEIGHTS]:
+            note(parts[name], *kept)
+    split: object = getattr(source.examples, "split", rows)
+    if isinstance(split, Split):
+        note(model, Provenance.of(WEIGHTS, split, split.train.rows))
+    else:
+        note(model, Provenance.unknown(WEIGHTS, f"a source of {type(source.examples).__name__}"))
 
 
 def _kept_in(checkpoint: str | Path | Checkpoint | None) -> Checkpoint | None:

@@ -3,6 +3,9 @@
 A request is a choice (`choose`) or a list that is shown (`respond`); `advance` then takes everybody to the
 next one, in this session or a later one, and says who has quit. A log is nothing but this, driven by a
 policy.
+
+Items are numbers from 0 to V - 1, in int64 tensors [B, K]: a row a user. Any item can be asked about; what is
+shown must be born, and different in a list. All else is refused with an ArgumentError.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from penchant.world import _draws as draws
+from penchant.world._asked import check_flags, check_shown, check_whole
 from penchant.world._draws import sigmoid, step_uniform
 from penchant.world.people import People, log_interests, people
 from penchant.world.policy import exposure_of
@@ -125,6 +129,7 @@ class Crowd:
         cls, world: World, users: Tensor, generator: Generator | None = None, *, treated: bool | None = None
     ) -> Crowd:
         """See `World.begin`."""
+        check_whole("users", users, (None,))
         who = people(world, users)
         if treated is not None:
             who.treated.fill_(float(treated))
@@ -157,6 +162,10 @@ class Crowd:
             )
         ]  # fmt: skip
         return Crowd(self.world, self.who.take(index), *states)
+
+    def check(self, items: Tensor) -> None:
+        """Raises ArgumentError unless `items` are items of the world, [B, K]."""
+        check_whole("items", items, (len(self), None), most=self.world.items - 1)
 
     # -- truth about this moment -----------------------------------------------------------------------------
 
@@ -193,6 +202,7 @@ class Crowd:
 
     def choice_probability(self, items: Tensor) -> Tensor:
         """[B, K] exact chances of items [B, K] in a free choice; over all items they sum to 1."""
+        self.check(items)
         return self._choice_probability(items, self.category_probability())
 
     def _choice_probability(self, items: Tensor, category: Tensor) -> Tensor:
@@ -214,6 +224,7 @@ class Crowd:
         """The named terms [B, K] of the utility of items [B, K]; those of effects that are off are left
         out.
         """
+        self.check(items)
         world, catalogue, levels = self.world, self.world.catalogue, self.levels()
         found: dict[str, Tensor] = {}
         if world.interests is not None:
@@ -242,6 +253,11 @@ class Crowd:
 
         Raises: ArgumentError where the world has no exposures.
         """
+        exposure_of(self.world)
+        self.check(items)
+        return self._click_probability(items)
+
+    def _click_probability(self, items: Tensor) -> Tensor:
         effect = exposure_of(self.world)
         utility = effect.base + self.world.catalogue.mix(self.appeal(), items)
         for term in self._item_terms(items).values():
@@ -250,6 +266,10 @@ class Crowd:
 
     def satisfaction_probability(self, items: Tensor) -> Tensor:
         """[B, K] chances that items [B, K] satisfy who chose them; 1 where satisfaction is off."""
+        self.check(items)
+        return self._satisfaction_probability(items)
+
+    def _satisfaction_probability(self, items: Tensor) -> Tensor:
         world, levels = self.world, self.levels()
         effect = world.satisfaction
         if effect is None:
@@ -290,9 +310,9 @@ class Crowd:
             items = torch.where(u[0] < share, follows, items)
         row = items.unsqueeze(1)
         probability = self._choice_probability(row, category).squeeze(1)
-        satisfaction = self.satisfaction_probability(row)
+        satisfaction = self._satisfaction_probability(row)
         happy = satisfaction > step_uniform(self.who.key, self.tick, draws.OUTCOME, 1, generator).T
-        self.absorb(row, torch.ones_like(row, dtype=torch.bool), happy)
+        self._absorb(row, torch.ones_like(row, dtype=torch.bool), happy)
         return Choices(items, probability, happy.squeeze(1), satisfaction.squeeze(1))
 
     def respond(self, items: Tensor, generator: Generator | None = None) -> Response:
@@ -302,14 +322,18 @@ class Crowd:
             items: what is shown, in order.
             generator: draws; None: they follow from the world's seed.
 
-        Raises: ArgumentError where the world has no exposures.
+        Raises: ArgumentError where the world has no exposures, there are not B lists, or one of them holds an
+            item twice or one that is not born yet.
         """
+        exposure_of(self.world)
+        self.check(items)
+        check_shown(items, self.world.catalogue.born, self.day)
         slots = items.shape[1]
         u = step_uniform(self.who.key, self.tick, draws.OUTCOME, 2 * slots, generator)
-        probability, satisfaction = self.click_probability(items), self.satisfaction_probability(items)
+        probability, satisfaction = self._click_probability(items), self._satisfaction_probability(items)
         click = probability > u[:slots].T
         satisfied = click & (satisfaction > u[slots:].T)
-        self.absorb(items, click, satisfied)
+        self._absorb(items, click, satisfied)
         return Response(probability, click, satisfaction, satisfied)
 
     def absorb(self, items: Tensor, click: Tensor, satisfied: Tensor) -> None:
@@ -319,7 +343,15 @@ class Crowd:
             items: what was shown or chosen.
             click: bool, what was clicked or chosen.
             satisfied: bool, with which of it the user was satisfied.
+
+        Raises: ArgumentError where shapes or types differ from these, or an item does not exist.
         """
+        self.check(items)
+        check_flags("click", click, tuple(items.shape))
+        check_flags("satisfied", satisfied, tuple(items.shape))
+        self._absorb(items, click, satisfied)
+
+    def _absorb(self, items: Tensor, click: Tensor, satisfied: Tensor) -> None:
         world, taken = self.world, click.double()
         total = taken.sum(1, keepdim=True)
         if world.semantic is not None:

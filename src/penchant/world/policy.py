@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from penchant.errors import ArgumentError
 from penchant.world import _draws as draws
+from penchant.world._asked import check_shown
 from penchant.world._draws import step_uniform
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class LoggingPolicy:
 
     def probability(self, items: Tensor) -> Tensor:
         """Q [B, K] of items: the chance of each in the first slot; over all items it sums to 1."""
+        self._crowd.check(items)
         catalogue, explore = self._crowd.world.catalogue, self._effect.explore
         there = (catalogue.born[items] <= self._day.unsqueeze(1)).double()
         even = there / catalogue.alive[self._day].unsqueeze(1)
@@ -72,7 +74,15 @@ class LoggingPolicy:
         return explore * even + (1 - explore) * known
 
     def propensity(self, items: Tensor) -> Tensor:
-        """The chance [B, K] of each slot of lists [B, K], given the slots before it."""
+        """The chance [B, K] of each slot of lists [B, K], given the slots before it.
+
+        Raises: ArgumentError where a list holds an item twice or one that is not born yet.
+        """
+        self._crowd.check(items)
+        check_shown(items, self._crowd.world.catalogue.born, self._day)
+        return self._propensity(items)
+
+    def _propensity(self, items: Tensor) -> Tensor:
         q = self.probability(items)
         return q / (1 - (q.cumsum(1) - q))
 
@@ -94,7 +104,7 @@ class LoggingPolicy:
             items[left, place] = self._draw(left, 1, generator, 3 * slots + 3 * (attempt - 1))[:, 0]
             rows, place = _repeats(items[left])
             left = left[rows]
-        return Shown(items, self.propensity(items))
+        return Shown(items, self._propensity(items))
 
     def _draw(self, users: Tensor, slots: int, generator: Generator | None, first: int) -> Tensor:
         """Independent draws from q, [n, slots]."""

@@ -67,6 +67,10 @@ class Simulated:
     def interactions(self) -> Interactions:
         """The log as models take it: clicks are the label where there are exposures; items with their
         content.
+
+        Its columns are what was known when the list was made: `request`, `position`, `propensity` and
+        `variant`. A column can be the context of the very row that it stands in, so `satisfied` is left out:
+        it is known only after the click, and says that there was one. It is in `log`, beside the truth.
         """
         content = self.world.content is not None
         shown = self.world.exposure is not None
@@ -77,7 +81,7 @@ class Simulated:
         )  # fmt: skip
         return read_events(
             self.log, user="user", item="item", time="time", time_unit="s", label="click" if shown else None,
-            context=[*context, categorical("variant"), "satisfied"], items=table,
+            context=[*context, categorical("variant")], items=table,
         )  # fmt: skip
 
 

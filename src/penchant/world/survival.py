@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from penchant.errors import ArgumentError
-from penchant.world.effects import Treatment
+from penchant.world.effects import Treatment, check_number
 from penchant.world.policy import LoggingPolicy
 from penchant.world.simulate import block_size
 from penchant.world.world import DAY, World
@@ -41,21 +41,26 @@ def survival(world: World, days: Tensor, *, treated: bool, users: int = 4_096) -
 
     Args:
         world: the world.
-        days: [T] when.
+        days: [T] when, in any order.
         treated: which arm.
-        users: how many to simulate; none of them is in a log of the world.
+        users: how many to simulate, at least 2; none of them is in a log of the world.
 
-    Raises: ArgumentError if churn is off, or a day lies outside the world's.
+    Raises: ArgumentError if churn is off, a day lies outside the world's, or there are fewer users than 2, of
+        which no error follows.
     """
     _churning(world)
+    check_number("users", users, 2, whole=True)
     days = torch.as_tensor(days, dtype=torch.float64)
-    if len(days) and not bool(((days >= 0) & (days <= world.days)).all()):
-        raise ArgumentError("days", days.tolist(), expected=f"days from 0 to {world.days}")
+    if days.ndim != 1 or not bool(((days >= 0) & (days <= world.days)).all()):
+        raise ArgumentError("days", days.tolist(), expected=f"a list of days from 0 to {world.days}")
+    ascending, order = days.sort()
     total = torch.zeros(2, len(days), dtype=torch.float64)
     size = block_size(world)
     for begin in range(0, users, size):
-        alive = _alive(world, torch.arange(begin, min(begin + size, users)) + FRESH, days, treated=treated)
-        total += torch.stack([alive.sum(0), alive.square().sum(0)])
+        alive = _alive(
+            world, torch.arange(begin, min(begin + size, users)) + FRESH, ascending, treated=treated
+        )
+        total[:, order] += torch.stack([alive.sum(0), alive.square().sum(0)])
     mean, square = total / users
     return Survival(days, mean, ((square - mean.square()).clamp(min=0) / users).sqrt())
 
@@ -77,9 +82,9 @@ def hazard_ratio(world: World, *, users: int = 4_096) -> HazardRatio:
 
     Args:
         world: the world.
-        users: how many to simulate in each arm.
+        users: how many to simulate in each arm, at least 2.
 
-    Raises: ArgumentError if churn or treatment is off.
+    Raises: ArgumentError if churn or treatment is off, or there are fewer users than 2.
     """
     if world.treatment is None:
         raise ArgumentError("treatment", None, expected="a world with a treatment")
@@ -106,7 +111,7 @@ def _churning(world: World) -> None:
 
 
 def _alive(world: World, users: Tensor, days: Tensor, *, treated: bool) -> Tensor:
-    """The chance [U, T] that each user has not quit by each day."""
+    """The chance [U, T] that each user has not quit by each of ascending days."""
     crowd = world.begin(users, treated=treated)
     dead = torch.zeros(
         len(users), len(days) + 1, dtype=torch.float64

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from penchant.errors import ArgumentError, nearest
+from penchant.world._asked import check_whole
 from penchant.world._catalogue import Catalogue, category_names, make_catalogue
 from penchant.world.effects import (
     Births,
@@ -171,14 +172,26 @@ class World:
         Args:
             users: [n] int64.
             at: days since the beginning, one or [n].
+
+        Raises: ArgumentError where a user's number is below 0, or `at` is not finite or of another size.
         """
-        when = torch.as_tensor(at, dtype=torch.float64).expand(len(users))
+        check_whole("users", users, (None,))
+        when = torch.as_tensor(at, dtype=torch.float64)
+        if when.shape not in ((), users.shape) or not bool(when.isfinite().all()):
+            raise ArgumentError("at", at, expected=f"a finite number of days, or {len(users):,} of them")
+        when = when.expand(len(users))
         return log_interests(self, people(self, users), when).softmax(1)
 
     def item_probability(self, at: float) -> Tensor:
         """The law [V] that everybody draws from at a moment where no effect but popularity and births is
         on.
+
+        Args:
+            at: days since the beginning, from 0 to the world's days.
+
+        Raises: ArgumentError where it lies outside.
         """
+        check_number("at", at, 0, self.days)
         alive = self.catalogue.weight * (self.catalogue.born <= int(at))
         return alive / alive.sum()
 
@@ -191,7 +204,10 @@ class World:
 
         Returns: row 0 for an event of another category (zeros), row 1 for one of the same; flat where it is
             off.
+        Raises: ArgumentError where `ranks` is no integer of at least 1, or `age` below 0 or not finite.
         """
+        check_number("ranks", ranks, 1, whole=True)
+        check_number("age", age, 0)
         found = torch.zeros(2, ranks, dtype=torch.float64)
         if self.semantic is not None:
             place = torch.arange(1, ranks + 1)
@@ -209,6 +225,8 @@ class World:
             users: their numbers; any of 0 or more.
             generator: draws when they come; None: it follows from the world's seed.
             treated: puts all of them into one arm; None: as they were randomised.
+
+        Raises: ArgumentError where a number is below 0, or `users` is not [B] of integers.
         """
         from penchant.world.crowd import Crowd  # which reads worlds
 
