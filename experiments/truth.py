@@ -24,7 +24,8 @@ from penchant.world import World, simulate
 NAME = "truth"
 SEEDS = {"small": 5, "full": 20}
 PLAIN = ("interests", "births", "semantic", "boredom", "sequels", "satisfaction", "churn", "treatment")
-SIZES: dict[str, Any] = {"users": 1_500, "items": 800, "categories": 20, "days": 60}
+SIZES: dict[str, Any] = {"items": 800, "categories": 20, "days": 60}
+USERS = {"SASRec": 1_500, "DIN": 400}  # a list has five rows: about as many rows of either
 WORLDS = {
     "SASRec": ("every effect", "popularity alone"),
     "DIN": ("every effect", "every effect, blind policy", "popularity alone"),
@@ -53,7 +54,7 @@ def main() -> None:
 
 def run(cell: Cell) -> Row:
     """One world, one model and its rivals on it."""
-    world = World(**SIZES, seed=cell["seed"])
+    world = World(**SIZES, users=USERS[cell["model"]], seed=cell["seed"])
     if cell["model"] == "SASRec":
         world = world.without("exposure")
     if cell["world"] == "popularity alone":
@@ -98,8 +99,8 @@ def page(rows: list[Row]) -> str:
     settings = dict.fromkeys(row["found"]["setting"].split("; ", 1)[-1].split("part, ")[-1] for row in rows)
     return f"""# Claims held against planted truth
 
-Written by `experiments/truth.py` from `truth.jsonl`. Worlds of {SIZES["users"]:,} users,
-{SIZES["items"]:,} items in {SIZES["categories"]} categories, {SIZES["days"]} days. The lead is the mean over
+Written by `experiments/truth.py` from `truth.jsonl`. Worlds of {USERS["SASRec"]:,} users
+({USERS["DIN"]:,} where lists are shown), {SIZES["items"]:,} items in {SIZES["categories"]} categories, {SIZES["days"]} days. The lead is the mean over
 seeds, with half the width of its 95 % Student interval; beside it, how many of the seeds' own intervals
 (bootstrap over users) lie above 0, cover it, or lie below.
 

@@ -46,11 +46,13 @@ def audit(
     traced back to rows of the log by user, item, time, event type and label (of rows that are alike, those
     that speak for the source): the target is a training row with its own label, all that it is predicted from
     stands before it in the log's order (in an earlier second where the split excludes ties), events carry
-    their own labels and columns, negatives are items of training rows. Statistics are held against the rows
-    that they were counted on, which `Provenance` took down as they were counted.
+    their own labels and columns, negatives are items of training rows. A column of a batch that the log does
+    not have is named: as a violation where it is the label or the target, else in a note. Statistics, and
+    weights that `fit` learned, are held against the rows behind them, which `Provenance` took down.
 
-    What cannot be known: when a column of the log came to be. One that nearly is the label is named in a
-    note. A label in a history counts as known from its event's own place in the log on.
+    What cannot be known: when a column of the log came to be. One that nearly is the label, or has a value
+    that only one label has, is named in a note; so are attributes, in which nothing is looked at. A label in
+    a history counts as known from its event's own place in the log on.
 
     Args:
         split: what was to be learned from, and asked.
