@@ -191,8 +191,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise StoreError(
-            f"{folder}: no store here ({MANIFEST} is missing).\n  Fix: give the folder of a store; a table is "
-            "read by read_events, in a recipe by data: {source: FILE, user: COLUMN, item: COLUMN}."
+            f"{folder}: no store here ({MANIFEST} is missing).\n  Fix: give the folder of a store; a table "
+            "is read by read_events, in a recipe by data: {source: FILE, user: COLUMN, item: COLUMN}."
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
