@@ -101,8 +101,8 @@ def page(rows: list[Row]) -> str:
 
 Written by `experiments/truth.py` from `truth.jsonl`. Worlds of {USERS["SASRec"]:,} users
 ({USERS["DIN"]:,} where lists are shown), {SIZES["items"]:,} items, {SIZES["categories"]} categories and
-{SIZES["days"]} days. The lead is the mean over seeds, with half the width of its 95 % Student interval; beside
-it, how many of the seeds' own intervals (bootstrap over users) lie above 0, cover it, or lie below.
+{SIZES["days"]} days. The lead is the mean over seeds, with half the width of its 95 % Student interval;
+beside it, how many of the seeds' own intervals (bootstrap over users) lie above 0, cover it, or lie below.
 
 {table(head, lines)}
 
