@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ def test_the_world_is_raced_against_its_goal(script, race, tmp_path, monkeypatch
     assert raced.sides[0].command[1:] == ("--once", "--rows", "10000000", "--rounds", "3", "--threads", "2")
     assert raced.sides[1].goal.met(59 / 60, 59.0)
     assert not raced.sides[1].goal.met(61 / 60, 61.0)
+    monkeypatch.delitem(sys.modules, "world", raising=False)  # tests/world
     world = script("world")
     monkeypatch.setattr("sys.argv", ["world.py", "--once", "--rows", "30000", "--rounds", "2"])
     world.main()
