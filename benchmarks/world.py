@@ -9,6 +9,11 @@ than 60 seconds on two cores. `--once` prints the wall seconds of impressions, t
 times, as one JSON line beside the 60.
 """
 
+import os
+
+# Before anything imports torch: threads that spin while they wait starve each other on two busy cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 import json
 import resource

@@ -322,8 +322,9 @@ class Crowd:
             items: what is shown, in order.
             generator: draws; None: they follow from the world's seed.
 
-        Raises: ArgumentError where the world has no exposures, there are not B lists, or one of them holds an
-            item twice or one that is not born yet.
+        Raises:
+            ArgumentError: the world has no exposures, there are not B lists, or one of them holds an item twice
+                or one that is not born yet.
         """
         exposure_of(self.world)
         self.check(items)

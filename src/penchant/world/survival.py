@@ -45,8 +45,9 @@ def survival(world: World, days: Tensor, *, treated: bool, users: int = 4_096) -
         treated: which arm.
         users: how many to simulate, at least 2; none of them is in a log of the world.
 
-    Raises: ArgumentError if churn is off, a day lies outside the world's, or there are fewer users than 2, of
-        which no error follows.
+    Raises:
+        ArgumentError: churn is off, a day lies outside the world's, or there are fewer users than 2, of which
+            no error follows.
     """
     _churning(world)
     check_number("users", users, 2, whole=True)
