@@ -323,8 +323,8 @@ class Crowd:
             generator: draws; None: they follow from the world's seed.
 
         Raises:
-            ArgumentError: the world has no exposures, there are not B lists, or one of them holds an item twice
-                or one that is not born yet.
+            ArgumentError: the world has no exposures, there are not B lists, or one of them holds an item
+                twice or one that is not born yet.
         """
         exposure_of(self.world)
         self.check(items)
