@@ -153,3 +153,10 @@ def test_movielens_100k_is_clean_and_its_planted_leaks_are_found(penchant_data, 
     batch = next(iter(sources["pointwise"]))
     late = replace(batch.histories, time=batch.histories.time + 1)
     assert Kind.STRANGE_EVENT in kinds(audit(split, [replace(batch, histories=late)], queries=()))
+
+
+@pytest.mark.parametrize("spent", [list, lambda batches: iter(())])
+def test_a_source_that_gives_nothing_is_no_clean_source(spent):
+    split = split_leave_last(random_log(users=12, seed=1))
+    with pytest.raises(ArgumentError, match="at least one batch"):
+        audit(split, {"mine": spent([])})

@@ -155,10 +155,16 @@ def _source_findings(
     promised = isinstance(examples, Sequences) or getattr(examples, "reject", None) in ("past", "all")
     looker = BatchAudit(tracer, name, promised=promised)
     batches, whole = sampled(source, sample, seed)
-    for batch in batches:
+    number = 0
+    for number, batch in enumerate(batches, 1):  # noqa: B007 - read below
         if not isinstance(batch, Batch):
             raise ArgumentError("source", type(batch).__name__, expected="something that yields batches")
         looker.look(batch)
+    if not number:
+        raise ArgumentError(
+            "source", name, expected="a source that yields at least one batch",
+            fix="hand over a fresh one: one that was read to its end gives nothing",
+        )  # fmt: skip
     _draw_again(looker, source, sample, seed)
     found = looker.findings()
     said = provenance_of(examples)
