@@ -155,3 +155,14 @@ def test_a_published_setting_is_kept_to_from_recipe_to_result(penchant, home, ta
     assert said.json["setting"]["name"] == "s3rec"
     assert said.json["setting"]["cutoffs"] == [5, 10, 20]
     assert said.json["queries"] == 30
+
+
+def test_what_the_audit_remarks_is_told_where_people_train(penchant, home, tables, tmp_path):
+    recipe = yaml.safe_load((home / "tiny.yaml").read_text())
+    recipe["data"]["context"] = ["rating"]  # of which the label is made
+    recipe |= {"models": ["Popularity"], "funnel": None, "report": False}
+    (tables / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    said = penchant(f"train {tables / 'tiny.yaml'} --out {tmp_path / 'run'}")
+    assert said.code == 0, said.err
+    assert "note: column that tells the label" in said.err
+    assert "rating" in said.err

@@ -137,6 +137,8 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False, au
     if looked is not None:
         looked = require_clean(looked + counted(models, split), screen)
         screen.say(looked.line)
+        for remark in looked.remarks:
+            screen.warn(f"{remark.kind} ({remark.where}): {remark.message}")
         clock.lap("audit of counts")
     funnel = _funnel(recipe, models, log)
     part = split.test if recipe.part == "test" else split.valid

@@ -102,6 +102,11 @@ class Audit:
         return tuple(finding for finding in self.findings if finding.severity == "note")
 
     @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """The notes that say something of this log, split or model, and not of every one."""
+        return tuple(note for note in self.notes if note.kind not in _ALWAYS)
+
+    @property
     def ok(self) -> bool:
         """Whether there is no violation."""
         return not self.violations
@@ -119,7 +124,7 @@ class Audit:
         said = [f"{len(self.looked_at)} checks, {outcome}"]
         if self.cross_user_future:
             said.append(f"cross-user future {self.cross_user_future:.1%}, inherent".replace("%", " %"))
-        if others := sum(note.kind not in _ALWAYS for note in self.notes):
+        if others := len(self.remarks):
             said.append(f"{others} note{'s' * (others != 1)}")
         return f"audit: {'; '.join(said)}"
 
