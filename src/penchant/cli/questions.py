@@ -13,6 +13,8 @@ from penchant.cli.document import parse_value
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_data import SPLITS
 from penchant.cli.signature import arguments_of, typed
+from penchant.data.audit import audit
+from penchant.data.findings import Kind
 from penchant.data.interactions import Interactions
 from penchant.data.split import Part, Queries, Split
 from penchant.data.store import open_log
@@ -165,10 +167,13 @@ def _split_said(text: str, log: Interactions) -> Split:
 
 
 def _tell_learned(bundle: Bundle, split: Split, screen: Screen) -> None:
-    """Says where a bundle may have learned from what it is asked."""
-    trained_on = bundle.trained_on
-    if trained_on is None:
-        screen.warn(f"nothing says which rows {bundle.path} learned from: its figures here flatter")
-    elif trained_on["told"] != split.name:
-        told = trained_on["told"]
-        screen.warn(f"{bundle.path} learned from the training rows of {told!r}: its figures here flatter")
+    """Says where a bundle learned from what it is asked, or where nobody can know."""
+    models: dict[str, Any] = dict(bundle.funnel.retrievers)
+    if bundle.funnel.ranker is not None:
+        models["rank"] = bundle.funnel.ranker
+    found = audit(split, statistics=models, queries=())
+    if found.first is not None:
+        why = f"learned from what it is asked, so its figures here flatter: {found.first.message}"
+        screen.warn(f"{bundle.path} {why}")
+    elif any(note.kind is Kind.NO_PROVENANCE for note in found.notes):
+        screen.warn(f"nothing says which rows {bundle.path} learned from: its figures here may flatter")
