@@ -7,6 +7,7 @@ os.environ["NUMBA_DISABLE_JIT"] = "1"
 # Before anything imports torch: threads that spin while they wait starve each other on two busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import logging
 from pathlib import Path
 
 import hypothesis
@@ -33,6 +34,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 def rng() -> Generator:
     """A generator that starts every test in the same state."""
     return Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _library_log():
+    """The library's log as in a fresh process: a command run in this one leaves a handler of its own."""
+    log = logging.getLogger("penchant")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
