@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from penchant.cli import train
+from penchant.cli.recipe import read_recipe
+from penchant.data import split_leave_last
 
 
 def test_a_run_leaves_a_bundle_its_figures_and_a_page(home):
@@ -168,3 +170,12 @@ def test_what_the_audit_remarks_is_told_where_people_train(penchant, home, table
     assert said.code == 0, said.err
     assert "note: column that tells the label" in said.err
     assert "rating" in said.err
+
+
+def test_a_checkpoint_is_named_by_how_ties_are_taken_too(home):
+    recipe = read_recipe(home / "tiny.yaml")
+    log = recipe.data()
+    planned = recipe.models[0]
+    model = recipe.build(planned, log.features)
+    ties = ("order", "exclude")
+    assert len({train._fingerprint(planned, model, split_leave_last(log, ties=way)) for way in ties}) == 2

@@ -163,3 +163,11 @@ def test_repeats_are_found_however_often_and_long_ago_they_occurred():
     assert fresh.user.tolist() == [3]
     assert list(left_out.values()) == [2]
     assert np.array_equal(fresh.row.numpy(), [8])
+
+
+def test_a_masked_item_that_may_not_be_answered_gets_no_place():
+    eligible = torch.tensor([False, False, True, True, False, True])
+    requests = asked([[2]], exclude=[[3, 4]], eligible=eligible)
+    answer = Candidates(torch.tensor([[2, 5]]), torch.tensor([[1.0, -1.0]]))
+    found = with_masked(answer, requests, 0.0)
+    assert found.item.tolist() == [[2, 3]]

@@ -179,6 +179,7 @@ def _fingerprint(planned: Planned, model: nn.Module, split: Split) -> str:
         describe(model),
         planned.fit,
         split.name,
+        split.ties,
         split.log.profile.as_dict(),
         split.digest,
         version("penchant"),

@@ -158,6 +158,8 @@ def with_masked(answer: Candidates, requests: Requests, score: float | None) -> 
     size = max(int(masked.values.max()) if len(masked.values) else 0, int(answer.item.max())) + 1
     pairs = torch.unique(masked.owner * size + masked.values.long())  # an item had twice is one item
     pairs = pairs[pairs % size >= FIRST]
+    if requests.eligible is not None:  # what may not be answered at all gets no place by its mask
+        pairs = pairs[requests.eligible[pairs % size]]
     owner, item = pairs // size, pairs % size
     counts = torch.bincount(owner, minlength=len(requests))
     place = torch.arange(len(pairs), device=pairs.device) - (counts.cumsum(0) - counts).index_select(0, owner)
