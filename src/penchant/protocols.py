@@ -153,6 +153,16 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+class Composed(Protocol):
+    """What is made of models that can each be looked at (the `Funnel`)."""
+
+    @property
+    def models(self) -> Mapping[str, object]:
+        """The models by name."""
+        ...
+
+
+@runtime_checkable
 class VectorRetriever(Retriever, Protocol):
     """A retriever whose score is the largest inner product of an interest and an item vector."""
 

@@ -64,10 +64,7 @@ def _of_bundle(options: argparse.Namespace) -> Audit:
         raise ArgumentError("--set", options.set[0], expected="--recipe beside it: a bundle has no settings")
     bundle = Bundle.open(options.what, options.trust)
     funnel = bundle.funnel
-    models: dict[str, Any] = dict(funnel.retrievers)
-    if funnel.ranker is not None:
-        models[type(funnel.ranker).__name__] = funnel.ranker
-    modules = {name: model for name, model in models.items() if isinstance(model, nn.Module)}
+    modules = {name: model for name, model in funnel.models.items() if isinstance(model, nn.Module)}
     split = split_asked(options, [bundle], changes=options.set)
     sources = _sources_of(modules, split, {})
     return audit(split, sources, modules, sample=options.examples, seed=options.seed)

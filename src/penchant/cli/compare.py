@@ -115,8 +115,8 @@ def _run_folder(path: Path) -> Path:
 def _show(found: Sequence[Comparison], result: Result, a: str, b: str, screen: Screen) -> None:
     screen.title(f"{b} against {a}: {result.setting.part} part")
     screen.say(result.caption, *(f"left out: {words}" for words in result.omitted))
-    if result.verdict is not None:
-        screen.warn(result.verdict)
+    for caution in [*([] if result.verdict is None else [result.verdict]), *result.cautions]:
+        screen.warn(caution)
     rows = [
         [
             one.metric,

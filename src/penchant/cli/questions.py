@@ -13,7 +13,7 @@ from penchant.cli.document import parse_value
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_data import SPLITS
 from penchant.cli.signature import arguments_of, typed
-from penchant.data.audit import audit
+from penchant.data.audit_statistics import statistic_findings
 from penchant.data.findings import Kind
 from penchant.data.interactions import Interactions
 from penchant.data.split import Part, Queries, Split
@@ -69,7 +69,7 @@ def ask(options: argparse.Namespace, bundles: Sequence[Bundle], screen: Screen) 
                 )
     split = split_asked(options, bundles, data=options.data, published=published)
     for bundle in bundles:
-        _tell_learned(bundle, split, screen)
+        _tell_unknown(bundle, split, screen)
     part = split.test if options.part == "test" else split.valid
     queries = part(options.at or "each") if published is None else published.queries(part)[0]
     conditions = {
@@ -166,14 +166,12 @@ def _split_said(text: str, log: Interactions) -> Split:
     return SPLITS[name](log, **given)
 
 
-def _tell_learned(bundle: Bundle, split: Split, screen: Screen) -> None:
-    """Says where a bundle learned from what it is asked, or where nobody can know."""
-    models: dict[str, Any] = dict(bundle.funnel.retrievers)
-    if bundle.funnel.ranker is not None:
-        models["rank"] = bundle.funnel.ranker
-    found = audit(split, statistics=models, queries=())
-    if found.first is not None:
-        why = f"learned from what it is asked, so its figures here flatter: {found.first.message}"
-        screen.warn(f"{bundle.path} {why}")
-    elif any(note.kind is Kind.NO_PROVENANCE for note in found.notes):
+def _tell_unknown(bundle: Bundle, split: Split, screen: Screen) -> None:
+    """Says where nobody can know which rows a bundle learned from; what is known, `evaluate` says."""
+    found = [
+        finding
+        for name, model in bundle.funnel.models.items()
+        for finding in statistic_findings(split, name, model)
+    ]
+    if any(finding.kind is Kind.NO_PROVENANCE for finding in found):
         screen.warn(f"nothing says which rows {bundle.path} learned from: its figures here may flatter")

@@ -23,7 +23,7 @@ def show(result: Result, screen: Screen, *, title: str) -> None:
     for part in parts(result):
         if isinstance(part, Table):
             screen.table(part.rows, part.head)
-        elif part == result.verdict:
+        elif part == result.verdict or part in result.cautions:
             screen.warn(part)
         else:
             screen.say(part)

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from penchant.data.audit_batches import BatchAudit
 from penchant.data.audit_negatives import EXPECTED
@@ -17,18 +16,18 @@ from penchant.data.audit_split import (
     query_findings,
     table_findings,
 )
+from penchant.data.audit_statistics import statistic_findings
 from penchant.data.batch import Batch
 from penchant.data.epoch_sample import sampled
-from penchant.data.findings import Audit, Finding, Kind, Words, audit_of
-from penchant.data.provenance import WEIGHTS, Provenance, digest_of, provenance_of
+from penchant.data.findings import Audit, Finding, Kind, audit_of
+from penchant.data.provenance import provenance_of
 from penchant.data.retrace import Retracer
 from penchant.data.sources import Sequences
-from penchant.data.split import TEST, TRAIN, UNUSED, VALID, Queries, Split
+from penchant.data.split import Queries, Split
 from penchant.errors import ArgumentError, SplitError
 
 SAMPLE = 10_000
 _AGAIN = 8  # further samples, of later epochs, where there are too few negatives to tell
-_PARTS = {UNUSED: "unused", VALID: "validation", TEST: "test"}
 
 
 def audit(
@@ -97,9 +96,8 @@ def audit(
         findings += found
         looked_at.append(told)
     for name, thing in _things(statistics):
-        counted = provenance_of(thing)
-        findings += _statistic_findings(split, name, thing, counted)
-        count = sum(map(len, counted.values()))
+        findings += statistic_findings(split, name, thing)
+        count = sum(map(len, provenance_of(thing).values()))
         looked_at.append(f"{count} statistic{'s' * (count != 1)} of {name}")
     return audit_of(findings, looked_at, share if split.clock == "user" else None)
 
@@ -167,9 +165,8 @@ def _source_findings(
         )  # fmt: skip
     _draw_again(looker, source, sample, seed)
     found = looker.findings()
-    said = provenance_of(examples)
-    if said:  # what its negatives were drawn from, and what they avoid
-        found += _statistic_findings(tracer.split, name, examples, said, kind=Kind.NEGATIVES)
+    if provenance_of(examples):  # what its negatives were drawn from, and what they avoid
+        found += statistic_findings(tracer.split, name, examples, kind=Kind.NEGATIVES)
     return found, looker.looked_at(whole=whole)
 
 
@@ -187,130 +184,3 @@ def _draw_again(looker: BatchAudit, source: Iterable[Batch], sample: int | None,
         batches, _ = sampled(source, sample or SAMPLE, seed, epoch=epoch)
         for batch in batches:
             looker.draw_again(batch)
-
-
-# -- statistics ----------------------------------------------------------------------------------------------
-
-
-def _statistic_findings(
-    split: Split,
-    name: str,
-    thing: object,
-    counted: Mapping[str, Sequence[Provenance]],
-    *,
-    kind: Kind = Kind.STATISTIC,
-) -> list[Finding]:
-    """What was counted on other rows than those of training, and whether anybody says."""
-    found: list[Finding] = []
-    trained = hasattr(thing, "source") and hasattr(thing, "loss") and not hasattr(thing, "solve")
-    counts = hasattr(thing, "solve") or hasattr(thing, "prepare") or not isinstance(thing, nn.Module)
-    silent = not any(one.what == WEIGHTS for said in counted.values() for one in said)
-    if trained and silent and getattr(thing, "fitted", True) is not False:
-        found.append(_unsaid(name, "from which rows its weights were learned"))
-    elif counts and not counted:
-        found.append(_unsaid(name, "on which rows it was counted"))
-    for part, said in counted.items():
-        where = f"{name}.{part}" if part else name
-        found += [finding for one in said if (finding := _counted(split, where, one, kind)) is not None]
-    return found
-
-
-def _counted(split: Split, where: str, said: Provenance, kind: Kind) -> Finding | None:
-    """What is wrong with one count; None for nothing."""
-    if not said.log:
-        return _unsaid(where, f"from which rows of {said.split} its {said.what} were learned")
-    another = said.log != split.log_digest
-    rows = said.rows_in(split)
-    if rows is None:
-        if another:
-            return _elsewhere(split, where, said)
-        rows = _recognised(split, said)
-    if rows is None:
-        return _untold(split, where, said, kind)
-    part = split.part.index_select(0, rows)  # known exactly, whatever the split it was counted on
-    counts = torch.bincount(part, minlength=TEST + 1)
-    if int(counts[TRAIN]) < len(rows):
-        return _held_out(split, where, said, counts, int(rows[part != TRAIN][0]), kind)
-    if not another:
-        return None
-    told = (
-        f"{said.what!r} was counted on {said.rows:,} rows of another log ({said.split}), with other labels "
-    )
-    told += "or types of the same events; they are training rows here too"
-    return Finding(Kind.OTHER_SPLIT, "note", where, told, "", said.rows)
-
-
-def _elsewhere(split: Split, where: str, said: Provenance) -> Finding:
-    """Of a count on a log of other events: whether it was over before anything is asked here."""
-    told = f"{said.what!r} was counted on {said.rows:,} rows of another log ({said.split})"
-    fix = "audit it against the split that it was counted on, or fit it on this one"
-    if _before(split, said):
-        told += ", all of them before the first row held out here"
-        return Finding(Kind.OTHER_SPLIT, "note", where, told, fix, said.rows)
-    told += ", which may be held out here"
-    return Finding(Kind.OTHER_SPLIT, "violation", where, told, fix, said.rows)
-
-
-def _untold(split: Split, where: str, said: Provenance, kind: Kind) -> Finding | None:
-    """Of a count on this log that does not tell its rows: what can be known of it."""
-    if said.within == split.digest:
-        if said.train == said.rows:
-            return None
-        counts = torch.tensor([said.unused, said.train, said.valid, said.test])
-        return _held_out(split, where, said, counts, said.stray, kind)
-    ends = [row for row in (said.first, said.last) if row >= 0]
-    stray = next((row for row in ends if int(split.part[row]) != TRAIN), None)
-    more = said.rows - int((split.part == TRAIN).sum())
-    if stray is None and more <= 0:
-        told = f"{said.what!r} was counted on {said.rows:,} rows of another split of this log ({said.split})"
-        told += ", and does not say which: some may be held out here"
-        fix = "audit it against that split, or fit it on this one"
-        return Finding(Kind.OTHER_SPLIT, "violation", where, told, fix, said.rows)
-    told = f"{said.what!r} was counted on {said.rows:,} rows of {said.split!r}"
-    told += f", {more:,} more than this split trains on" if more > 0 else ""
-    told += f", {Words(split.log).owned(stray)} among them" if stray is not None else ""
-    return Finding(kind, "violation", where, told, _FIX, max(more, 1), stray)
-
-
-def _unsaid(name: str, what: str) -> Finding:
-    told = f"it does not say {what}, so that is unknown"
-    fix = "fit and save it anew; a class of your own keeps `Provenance.of(...)` in `self.provenance`"
-    return Finding(Kind.NO_PROVENANCE, "note", name, told, fix)
-
-
-def _before(split: Split, said: Provenance) -> bool:
-    """Whether all rows counted are earlier than the first one that is held out."""
-    held = (split.part == VALID) | (split.part == TEST)
-    if said.latest is None or not split.log.has_time or not bool(held.any()):
-        return False
-    return said.latest < int(split.log.time[held].min())
-
-
-_FIX = (
-    "count on `split.train.rows` (or `.targets`) alone; for a last fit on validation rows too, audit "
-    "`split.joined()`"
-)
-
-
-def _held_out(
-    split: Split, where: str, said: Provenance, counts: Tensor, stray: int | None, kind: Kind
-) -> Finding:
-    strays = {name: int(counts[part]) for part, name in _PARTS.items() if int(counts[part])}
-    listed = " and ".join(f"{count:,} {name}" for name, count in strays.items())
-    told = f"{said.what!r} was counted on {said.rows:,} rows, {listed} rows among them"
-    if stray is not None:
-        told += f"; the first is {Words(split.log).owned(stray)}"
-    return Finding(kind, "violation", where, told, _FIX, sum(strays.values()), stray)
-
-
-def _recognised(split: Split, said: Provenance) -> Tensor | None:
-    """The rows counted, where they are a set that has a name: whole parts, or all of the log."""
-    positive = split.log.positive(torch.arange(len(split.log)))
-    for parts in ((TRAIN,), (TRAIN, VALID), (TRAIN, VALID, TEST), (UNUSED, TRAIN, VALID, TEST)):
-        chosen = torch.isin(split.part, torch.tensor(parts, dtype=split.part.dtype))
-        for rows in (chosen, chosen & positive):
-            if int(rows.sum()) == said.rows:
-                found = rows.nonzero().squeeze(1)
-                if digest_of(found) == said.digest:
-                    return found
-    return None

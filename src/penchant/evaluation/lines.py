@@ -34,14 +34,15 @@ def written(result: Result) -> str:
 def parts(result: Result) -> list[str | Table]:
     """Lines and tables in order.
 
-    Who was asked what and who was left out, a row a system with intervals, the paired differences, what
-    follows from them, where candidates get lost, and the ranker's own figures.
+    Who was asked what and who was left out, who learned from it, a row a system with intervals, the paired
+    differences, what follows from them, where candidates get lost, and the ranker's own figures.
     """
     first, *others = result.systems
     metrics = _metrics(result)
     found: list[str | Table] = [result.caption]
     found += [f"left out: {words}" for words in result.omitted]
     found += [] if result.verdict is None else [result.verdict]
+    found += result.cautions
     found.append(
         Table(
             ["", *metrics], [[s.name, *(figure(s.metrics.get(m)) for m in metrics)] for s in result.systems]

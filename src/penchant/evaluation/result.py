@@ -108,6 +108,7 @@ class SystemResult:
         lists: the items answered, [Q, K]; None for rankers of given candidates.
         seconds: what answering took.
         reliability: predicted and observed rates by bin, for models that give probabilities.
+        caution: in words that follow the name, where it learned from what it was asked, or may have; else "".
     """
 
     name: str
@@ -119,6 +120,7 @@ class SystemResult:
     lists: Tensor | None = None
     seconds: float = 0.0
     reliability: tuple[Mapping[str, float], ...] = ()
+    caution: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; per-query arrays and lists are left out."""
@@ -138,6 +140,7 @@ class SystemResult:
             "stages": {stage: dict(recall) for stage, recall in self.stages.items()},
             "seconds": self.seconds,
             "reliability": [dict(bin) for bin in self.reliability],
+            "caution": self.caution,
         }
 
 
@@ -196,6 +199,11 @@ class Result:
     def caption(self) -> str:
         """What was asked, in a line."""
         return f"{len(self.users):,} queries of {self.n_users:,} users. {self.setting}."
+
+    @property
+    def cautions(self) -> list[str]:
+        """A line for each system that learned from what it was asked, or may have."""
+        return [f"{system.name} {system.caution}" for system in self.systems if system.caution]
 
     @property
     def omitted(self) -> list[str]:

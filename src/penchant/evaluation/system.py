@@ -15,6 +15,7 @@ from penchant.errors import ArgumentError
 from penchant.evaluation.catalogue import used
 from penchant.evaluation.estimates import measured, sliced
 from penchant.evaluation.impressions import judge, too_few_to_tell
+from penchant.evaluation.learned import learned
 from penchant.evaluation.published import CandidateSet, PublishedSetting, eligible_items
 from penchant.evaluation.questions import Questions, ask, askable
 from penchant.evaluation.result import Result, Setting, SystemResult
@@ -44,6 +45,9 @@ def evaluate(
     seed: int = 0,
 ) -> Result:
     """Ranks the whole catalogue for every query and says how good the lists are, and how sure one can be.
+
+    Where a model took down that it learned from rows that it is asked about (see `Provenance`), the result
+    carries a caution.
 
     Args:
         system: a fitted retriever, funnel or ranker. A retriever or funnel answers lists; a ranker alone
@@ -86,8 +90,10 @@ def evaluate(
     conditions = _conditions(asked, part, setting, given)
     conditions = replace(conditions, bootstrap=bootstrap, level=level, seed=seed)
     cutoffs = conditions.cutoffs
+    cautions = {name: learned(model, split, part) for name, model in systems.items()}
     if not isinstance(system, Retriever):
-        return judge(systems, asked, replace(conditions, negatives=negatives or 0), negatives=negatives)
+        judged = judge(systems, asked, replace(conditions, negatives=negatives or 0), negatives=negatives)
+        return replace(judged, systems=tuple(replace(s, caution=cautions[s.name]) for s in judged.systems))
     rankers, whole = _rankers(systems), asked
     eligible = eligible_items(split, conditions)
     asked, unanswerable = askable(asked, eligible)
@@ -108,6 +114,7 @@ def evaluate(
             metrics=means[row.name],
             difference=leads.get(row.name, {}),
             slices=parts.get(row.name, ()),
+            caution=cautions[row.name],
         )
         for row in rows
     ]

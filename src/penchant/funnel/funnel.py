@@ -105,11 +105,16 @@ class Funnel:
         return self.data.features
 
     @property
+    def models(self) -> dict[str, Retriever | Ranker]:
+        """The retrievers by name and, as "rank", the ranker."""
+        return {**self.retrievers, **({} if self.ranker is None else {"rank": self.ranker})}
+
+    @property
     def history(self) -> int | None:
         """Newest events that any stage reads, and at least one: who has none is answered by popularity."""
-        stages = [*self.retrievers.values(), *([] if self.ranker is None else [self.ranker])]
-        windows = [window for model in stages if (window := window_of(model)) is not None]
-        return max(1, *windows) if len(windows) == len(stages) else None
+        models = self.models.values()
+        windows = [window for model in models if (window := window_of(model)) is not None]
+        return max(1, *windows) if len(windows) == len(models) else None
 
     # -- the stages ------------------------------------------------------------------------------------------
 

@@ -254,13 +254,13 @@ def _counts(result: Result) -> Markup:
 
 
 def _lead(result: Result) -> Markup:
-    """Who was asked how often, under the part's title, and a caution where that is too few."""
+    """Who was asked how often, under the part's title, and what makes the figures doubtful."""
     names = [system.name for system in result.systems]
     against = f" against {listing(names[1:])}" if names[1:] else ""
     asked = f"{count(len(result.users), 'query')} of {count(result.n_users, 'user')}"
     text = f"{names[0]}{against}. {asked}, {result.setting.part} part; split: {result.setting.split}."
-    caution = tag("p", headline(result)[0], class_="caution") if result.verdict is not None else ""
-    return join([tag("p", text, class_="said"), caution])
+    cautions = [*([headline(result)[0]] if result.verdict is not None else []), *result.cautions]
+    return join([tag("p", text, class_="said"), *(tag("p", line, class_="caution") for line in cautions)])
 
 
 # -- scripts ---------------------------------------------------------------------------------------------
