@@ -37,6 +37,10 @@ class ArgumentError(PenchantError, ValueError):
         super().__init__(text if fix is None else f"{text}\n  Fix: {fix}.")
         self.name, self.value, self.expected, self.fix = name, value, expected, fix
 
+    def renamed(self, name: str) -> "ArgumentError":
+        """The same for a caller who calls the argument `name`."""
+        return ArgumentError(name, self.value, expected=self.expected, fix=self.fix)
+
 
 @dataclass(frozen=True)
 class Problem:

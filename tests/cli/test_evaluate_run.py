@@ -140,6 +140,7 @@ def test_columns_may_be_named(penchant, home, lists, tmp_path):
         ("--run nowhere.csv --recipe {home}/tiny.yaml --split leave_last,k=2", "--at cut"),
         ("--run {lists}/ours.csv --recipe {home}/tiny.yaml --split leave_last,k=2", "--at cut"),
         ("{home}/run --lists lists.xlsx", ".parquet"),
+        ("{home}/run --bootstrap -1", "penchant: --bootstrap=-1: expected"),
         ("{home}/run --lists lists.csv --split leave_last,k=2", "--at cut"),
     ],
 )

@@ -384,6 +384,13 @@ def test_wrong_arguments(argument):
         read_events(EVENTS, **NAMES, **argument)
 
 
+def test_a_column_cannot_be_two_things():
+    with pytest.raises(ArgumentError, match="item='u': expected another column than that of user"):
+        read_events(EVENTS, user="u", item="u")
+    with pytest.raises(ArgumentError, match="time='i': expected another column than that of item"):
+        read_events(EVENTS, user="u", item="i", time="i")
+
+
 # -- gaps ----------------------------------------------------------------------------------------------------
 
 

@@ -2,18 +2,27 @@
 
 import argparse
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
 from penchant.cli.arguments import logs, measuring, recipes, recommending, shared
-from penchant.errors import LeakError, PenchantError, TrustError, nearest
+from penchant.errors import ArgumentError, LeakError, PenchantError, TrustError, nearest
 
 __all__ = ["COMMANDS", "Command", "main"]
 
+# Python's names of arguments that the command line calls otherwise
+_CALLED = {
+    "exclude_seen": "--seen",
+    "histories": "--history",
+    "pinned": "--pin",
+    "resamples": "--bootstrap",
+    "users": "--user",
+}
 FINE, BROKEN, BAD, GATE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EPILOG = """\
@@ -142,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = _options(words)
+        options, flags = _options(words)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     command = COMMANDS[options.command]
@@ -163,7 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             else []
         )
         code = GATE if isinstance(error, LeakError) else BAD
-        return _told("\n".join([str(error), *hint, *getattr(error, "__notes__", [])]), code)
+        said = _by_flag(error, flags) if isinstance(error, ArgumentError) else error
+        return _told("\n".join([str(said), *hint, *getattr(error, "__notes__", [])]), code)
     except OSError as error:
         if options.debug:
             raise
@@ -176,13 +186,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or FINE
 
 
+def _by_flag(error: ArgumentError, flags: Collection[str]) -> ArgumentError:
+    """An error of the library in the words of the command line: `--cutoffs` for `cutoffs`."""
+    name = re.split(r"\W", error.name)[0]
+    flag = _CALLED.get(name, f"--{name.replace('_', '-')}")
+    return error.renamed(flag + error.name.removeprefix(name)) if flag in flags else error
+
+
 def _told(message: str, code: int) -> int:
     sys.stderr.write(f"penchant: {message}\n")
     return code
 
 
-def _options(words: list[str]) -> argparse.Namespace:
-    """The command and its options; SystemExit where argparse ends the run itself."""
+def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command and its options, and all its flags; SystemExit where argparse ends the run itself."""
     if not words or words[0].startswith("-"):
         _top(words)
     name, *rest = words
@@ -192,13 +209,13 @@ def _options(words: list[str]) -> argparse.Namespace:
     COMMANDS[name].arguments(parser)
     shared.output(parser)
     options, unknown = parser.parse_known_args(rest, argparse.Namespace(command=name))
+    known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
     if unknown:
         word = unknown[0].split("=")[0]
-        known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         parser.error(
             f"unknown argument {word!r}" + (f": {nearest(word, known)}" if word.startswith("--") else "")
         )
-    return options
+    return options, known
 
 
 def _parser(prog: str) -> _Parser:

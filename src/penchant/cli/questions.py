@@ -59,7 +59,7 @@ def ask(options: argparse.Namespace, bundles: Sequence[Bundle], screen: Screen) 
         bundles: what is asked: where nothing else is said, data and split are those of the first.
         screen: where to tell of it.
     """
-    published = None if options.setting is None else setting(options.setting)
+    published = None if options.setting is None else _published(options.setting)
     if published is not None:
         for name in _SAID:
             if getattr(options, name, None) is not None:
@@ -76,6 +76,13 @@ def ask(options: argparse.Namespace, bundles: Sequence[Bundle], screen: Screen) 
         "setting": published, "candidates": options.candidates, "exclude_seen": SEEN[options.seen or "auto"],
     }  # fmt: skip
     return Asked(part, queries, published, conditions)
+
+
+def _published(name: str) -> PublishedSetting:
+    try:
+        return setting(name)
+    except ArgumentError as error:
+        raise error.renamed("--setting") from None
 
 
 def split_asked(

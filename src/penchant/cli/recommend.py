@@ -115,18 +115,22 @@ def _tell(found: pl.DataFrame, by: Sequence[str], words: str, screen: Screen) ->
 
 def _rules(options: argparse.Namespace) -> dict[str, Any]:
     """What a request asks beside people and length, as `Funnel.recommend` takes it."""
-    available = (
-        None if options.available is None else options.available.read_text(encoding="utf-8").split("\n")
-    )
     return {
         "at": _moment(options.at),
         "deny": [word for text in options.deny for word in _words(text)],
-        "available": None if available is None else [word.strip() for word in available if word.strip()],
+        "available": None if options.available is None else _available(options.available),
         "pinned": _pins(options.pin),
         "quota": _quota(options.quota),
         "because": options.because,
         "exclude_seen": SEEN[options.seen],
     }
+
+
+def _available(file: Path) -> list[str]:
+    ids = [word for line in file.read_text(encoding="utf-8").splitlines() if (word := line.strip())]
+    if not ids:
+        raise ArgumentError("--available", str(file), expected="one item id a line, and at least one")
+    return ids
 
 
 def _pins(given: Sequence[str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -96,6 +97,10 @@ def read_events(
     for name, column in (("user", user), ("item", item)):
         if not isinstance(column, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ArgumentError(name, column, expected="the name of a column")
+    roles = {"user": user, "item": item, "time": time}
+    for name, other in combinations(roles, 2):
+        if roles[name] == roles[other]:
+            raise ArgumentError(other, roles[other], expected=f"another column than that of {name}")
     rule = None if label is None else label_of(label)
     chosen = Columns(user, item, time, rule, event, _contexts(context), items, users)
     table = open_table(source)
