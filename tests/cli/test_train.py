@@ -101,8 +101,36 @@ def test_evaluate_finds_the_split_of_its_run_and_the_same_figures(penchant, home
 
 def test_evaluate_by_recipe_and_by_words(penchant, home):
     by_recipe = penchant(f"evaluate {home / 'run'} --recipe {home / 'tiny.yaml'} --bootstrap 0 --json").json
-    by_words = penchant(f"evaluate {home / 'run'} --split leave_last,k=1 --bootstrap 0 --json").json
-    assert by_recipe["systems"][0]["metrics"] == by_words["systems"][0]["metrics"]
+    line = f"evaluate {home / 'run'} --split leave_last,k=1 --cutoffs 5 10 --bootstrap 0 --json"
+    assert by_recipe["systems"][0]["metrics"] == penchant(line).json["systems"][0]["metrics"]
+
+
+def test_evaluate_asks_as_the_run_did_unless_told_otherwise(penchant, home, tmp_path):
+    asked = "--set evaluate.candidates=all --set evaluate.exclude_seen=false --set split.leave_last.k=2"
+    line = f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} {asked} --set evaluate.at=cut"
+    assert penchant(line).code == 0
+    before = json.loads((tmp_path / "run" / "result.json").read_text())
+    line = f"evaluate {tmp_path / 'run'} --bootstrap 20 --json"
+    again = penchant(line).json
+    assert again["setting"] == before["setting"]
+    assert again["systems"][0]["metrics"] == before["systems"][0]["metrics"]
+    other = penchant(f"{line} --at each --seen exclude --cutoffs 3").json["setting"]
+    assert (other["at"], other["exclude_seen"], other["cutoffs"]) == ("each", True, [3])
+    assert other["candidates"] == "all"
+    words = penchant(f"{line} --split leave_last,k=2").json["setting"]
+    assert (words["at"], words["candidates"], words["cutoffs"]) == ("each", "seen", [5, 10, 20])
+    recipe = penchant(f"{line} --recipe {home / 'tiny.yaml'}").json["setting"]
+    assert (recipe["at"], recipe["candidates"], recipe["cutoffs"]) == ("each", "seen", [5, 10])
+
+
+def test_evaluate_keeps_to_the_published_setting_of_the_run(penchant, home, tmp_path):
+    changed = "'evaluate={setting: s3rec, bootstrap: 0}'"
+    said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set {changed}")
+    assert said.code == 0, said.err
+    assert penchant(f"evaluate {tmp_path / 'run'} --bootstrap 0 --json").json["setting"]["name"] == "s3rec"
+    told = penchant(f"evaluate {tmp_path / 'run'} --at cut")
+    assert told.code == 2
+    assert "nothing beside the setting s3rec" in told.err
 
 
 def test_evaluate_warns_of_rows_that_were_learned(penchant, home, tmp_path):

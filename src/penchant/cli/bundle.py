@@ -19,16 +19,18 @@ class Bundle:
         path: as given.
         funnel: what is in it.
         trained_on: the split of the run whose folder it lies in; None where it lies in none.
+        asked: the conditions under which that run evaluated it, as `Setting` names them; empty without one.
     """
 
     path: Path
     funnel: Funnel
     trained_on: dict[str, Any] | None
+    asked: dict[str, Any]
 
     @classmethod
     def open(cls, path: Path, trust: Sequence[str]) -> "Bundle":
         """The bundle at `path`, or in the folder of a run there."""
-        return cls(path, load(folder_of(path), trust=trust), _trained_on(path))
+        return cls(path, load(folder_of(path), trust=trust), *_run_of(path))
 
     @property
     def system(self) -> Any:
@@ -48,16 +50,17 @@ def system_of(funnel: Funnel) -> Any:
     return only[0] if len(only) == 1 and funnel.ranker is None else funnel
 
 
-def _trained_on(bundle: Path) -> dict[str, Any] | None:
-    """The split of the run that a bundle lies in, if it lies in one."""
+def _run_of(bundle: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The split of the run that a bundle lies in, and how it was asked, if it lies in one."""
     for folder in (bundle, bundle.parent):
         file = folder / "result.json"
         if file.is_file():
             try:
-                split = json.loads(file.read_text(encoding="utf-8"))["run"]["split"]
+                result = json.loads(file.read_text(encoding="utf-8"))
+                split, asked = result["run"]["split"], dict(result["setting"])
             except (ValueError, KeyError, TypeError):
                 raise StoreError(
                     f"{file}: not the result of a run.\n  Fix: say --split or --recipe."
                 ) from None
-            return split if split["name"] in SPLITS else None
-    return None
+            return (split, asked) if split["name"] in SPLITS else (None, {})
+    return None, {}

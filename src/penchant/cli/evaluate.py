@@ -37,7 +37,6 @@ def run(options: argparse.Namespace) -> None:
         systems[0],
         asked.question,
         against=systems[1:],
-        cutoffs=options.cutoffs,
         bootstrap=options.bootstrap,
         seed=options.seed,
         **asked.conditions,

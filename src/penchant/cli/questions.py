@@ -59,28 +59,48 @@ def ask(options: argparse.Namespace, bundles: Sequence[Bundle], screen: Screen) 
         bundles: what is asked: where nothing else is said, data and split are those of the first.
         screen: where to tell of it.
     """
-    published = None if options.setting is None else _published(options.setting)
+    said = {name: getattr(options, name, None) for name in _SAID}
+    said["seen"] = None if said["seen"] is None else SEEN[said["seen"]]
+    before = {} if options.setting is not None else _asked_before(options, bundles)
+    published = _published(options.setting or before.get("name"))
     if published is not None:
-        for name in _SAID:
-            if getattr(options, name, None) is not None:
-                value = getattr(options, name)
+        for name, value in said.items():
+            if value is not None:
                 raise ArgumentError(
-                    f"--{name}", value, expected=f"nothing beside --setting {published.name}, which says it"
-                )
+                    f"--{name}", getattr(options, name),
+                    expected=f"nothing beside the setting {published.name}, which says it",
+                )  # fmt: skip
+    else:
+        said = {name: before.get(name) if value is None else value for name, value in said.items()}
     split = split_asked(options, bundles, data=options.data, published=published)
     for bundle in bundles:
         _tell_unknown(bundle, split, screen)
     part = split.test if options.part == "test" else split.valid
-    queries = part(options.at or "each") if published is None else published.queries(part)[0]
+    queries = part(said["at"] or "each") if published is None else published.queries(part)[0]
     conditions = {
-        "setting": published, "candidates": options.candidates, "exclude_seen": SEEN[options.seen or "auto"],
+        "setting": published, "candidates": said["candidates"], "exclude_seen": said["seen"],
+        "cutoffs": said["cutoffs"],
     }  # fmt: skip
     return Asked(part, queries, published, conditions)
 
 
-def _published(name: str) -> PublishedSetting:
+def _asked_before(options: argparse.Namespace, bundles: Sequence[Bundle]) -> dict[str, Any]:
+    """How the recipe asks, or the run whose split is taken; nothing where another split is said."""
+    if options.split is not None:
+        return {}
+    if options.recipe is not None:
+        recipe = read_recipe(options.recipe, trust=options.trust)
+        asked: dict[str, Any] = {"at": recipe.at, **recipe.evaluate}
+        chosen: PublishedSetting | None = asked.get("setting")
+        asked["name"] = None if chosen is None else chosen.name
+    else:
+        asked = next((bundle.asked for bundle in bundles if bundle.trained_on is not None), {})
+    return asked | {"seen": asked.get("exclude_seen") if options.seen is None else None}
+
+
+def _published(name: str | None) -> PublishedSetting | None:
     try:
-        return setting(name)
+        return setting(name) if name else None
     except ArgumentError as error:
         raise error.renamed("--setting") from None
 

@@ -14,7 +14,8 @@ def evaluate(parser: ArgumentParser) -> None:
         """\
 Evaluates a saved bundle on held-out events, with bootstrap intervals, against
 each of its retrievers. Where the bundle lies in the folder of a `penchant
-train` run, data and split are those of its recipe; else say them.
+train` run, data, split and how it is asked are those of its recipe; else say
+them.
 
 With --run, lists that any tool wrote are measured under the same setting, with
 paired differences from each other and from the bundle, if there is one: a table
@@ -46,7 +47,9 @@ question a user: --at cut, or a split that leaves the last event out.""",
     )
     _questions(parser)
     _runs(parser, "the table of a run")
-    parser.add_argument("--cutoffs", nargs="+", type=count, metavar="K", help="list lengths (5 10 20)")
+    parser.add_argument(
+        "--cutoffs", nargs="+", type=count, metavar="K", help="list lengths (the recipe's, or 5 10 20)"
+    )
     parser.add_argument(
         "--bootstrap",
         type=int,
@@ -74,8 +77,8 @@ def compare(parser: ArgumentParser) -> None:
 Holds B against A on the same questions, metric by metric: means, the difference
 with its bootstrap interval, and the p of a paired permutation test over users,
 Holm-corrected over the metrics. A and B are bundles, folders of runs that hold
-one, or lists that another tool wrote (see `penchant evaluate --run`). Data and
-split are those of the first bundle, unless said.
+one, or lists that another tool wrote (see `penchant evaluate --run`). Data,
+split and how it is asked are those of the first bundle's run, unless said.
 
 In a script: --gate METRIC fails where B is clearly worse, --better METRIC
 unless B is clearly better; the exit code then is 3.""",
@@ -131,11 +134,13 @@ def _questions(parser: ArgumentParser) -> None:
     group.add_argument(
         "--part", choices=("valid", "test"), default="test", help="which part to ask about (test)"
     )
-    group.add_argument("--at", choices=("each", "cut"), help="one query an event, or one a user (each)")
+    group.add_argument(
+        "--at", choices=("each", "cut"), help="one query an event, or one a user (the recipe's, or each)"
+    )
     group.add_argument(
         "--candidates", choices=("seen", "earlier", "all"),
         help="items that may be asked for and answered: those of training rows, of all earlier rows, or all "
-        "(seen)",
+        "(the recipe's, or seen)",
     )  # fmt: skip
     seen(group, default=None)  # who says nothing leaves it to the setting
     group.add_argument(
