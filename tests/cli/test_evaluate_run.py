@@ -45,6 +45,16 @@ def test_our_lists_read_back_get_the_figures_of_the_bundle(penchant, home, lists
     assert said.json["runs"][0]["places"]["queries"] == said.json["queries"]
 
 
+def test_a_run_is_tested_against_the_bundle_as_compare_does(penchant, home, lists):
+    line = f"evaluate {home / 'run'} --run {lists / 'ours.csv'} --bootstrap 50"
+    said = penchant(line)
+    assert "paired permutation test over users, ours against " in said.out
+    (told,) = penchant(f"{line} --json").json["tests"]
+    compared = penchant(f"compare {home / 'run'} {lists / 'ours.csv'} --bootstrap 50 --json").json
+    assert told["b"] == "ours"
+    assert told["comparisons"] == compared["comparisons"]
+
+
 def test_without_a_bundle_the_recipe_says_data_and_split(penchant, home, lists):
     line = f"evaluate --run {lists / 'ours.csv'} --recipe {home / 'tiny.yaml'} --cutoffs 5 10 --bootstrap 0"
     said = penchant(f"{line} --json")

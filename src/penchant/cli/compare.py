@@ -10,13 +10,12 @@ from penchant.cli.bundle import Bundle
 from penchant.cli.console import Screen
 from penchant.cli.other_runs import read_runs, tell_places, told_runs
 from penchant.cli.questions import Asked, ask
-from penchant.cli.results import labels, renamed
+from penchant.cli.results import labels, renamed, show_comparisons
 from penchant.errors import ArgumentError
 from penchant.evaluation import evaluate
 from penchant.evaluation.compare import too_few
-from penchant.evaluation.lines import figure
 from penchant.evaluation.ranking import RANKING_METRICS
-from penchant.evaluation.result import Estimate, Result
+from penchant.evaluation.result import Result
 from penchant.evaluation.significance import Comparison, compare_values
 
 _METRICS = ("ndcg@10", "recall@10", "mrr@10")
@@ -117,23 +116,7 @@ def _show(found: Sequence[Comparison], result: Result, a: str, b: str, screen: S
     screen.say(result.caption, *(f"left out: {words}" for words in result.omitted))
     for caution in [*([] if result.verdict is None else [result.verdict]), *result.cautions]:
         screen.warn(caution)
-    rows = [
-        [
-            one.metric,
-            figure(Estimate(one.a)),
-            figure(Estimate(one.b)),
-            figure(
-                Estimate(one.difference.value, one.difference.low, one.difference.high),
-                signed=True,
-                judged=False,
-            ),
-            f"{one.p:.4f}",
-            f"{one.p_holm:.4f}",
-            one.verdict,
-        ]
-        for one in found
-    ]
-    screen.table(rows, ["", a, b, f"{b} minus {a}", "p", "p (Holm)", f"{b} is"])
+    show_comparisons(found, a, b, screen)
 
 
 def _gates(found: Sequence[Comparison], options: argparse.Namespace) -> list[_Gate]:

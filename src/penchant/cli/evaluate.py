@@ -2,16 +2,20 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from penchant.cli.bundle import Bundle
 from penchant.cli.console import Screen
 from penchant.cli.other_runs import read_runs, tell_places, told_runs
 from penchant.cli.questions import ask
-from penchant.cli.results import renamed, show, tell_newcomers, write_report
+from penchant.cli.results import renamed, show, show_comparisons, tell_newcomers, write_report
 from penchant.errors import ArgumentError
 from penchant.evaluation import evaluate
+from penchant.evaluation.lines import shown_metrics
+from penchant.evaluation.result import Result
 from penchant.evaluation.runfiles import file_format, write_run
 from penchant.evaluation.runs import Run, require_one_query_each
+from penchant.evaluation.significance import compare_values
 
 
 def run(options: argparse.Namespace) -> None:
@@ -54,5 +58,23 @@ def run(options: argparse.Namespace) -> None:
     if options.lists is not None:
         write_run(Run.of(result, asked.log), options.lists, asked.log)
         screen.say(f"written: {options.lists} ({len(result.users):,} lists of {result.systems[0].name})")
-    told = {"runs": told_runs(files, runs, places)} if runs else {}
+    told = {"runs": told_runs(files, runs, places), "tests": _tested(result, screen)} if runs else {}
     screen.answer(result.as_dict() | told)
+
+
+def _tested(result: Result, screen: Screen) -> list[dict[str, Any]]:
+    """The paired tests of the first system against each other one, told and as JSON values.
+
+    The intervals above are of each metric alone; these say what differs, whatever else was looked at.
+    """
+    first, *others = result.systems
+    told: list[dict[str, Any]] = []
+    for other in others:
+        found = compare_values(
+            other.per_query, first.per_query, result.users, metrics=shown_metrics(result),
+            resamples=max(1, result.setting.bootstrap), level=result.setting.level, seed=result.setting.seed,
+        )  # fmt: skip
+        screen.say("", f"paired permutation test over users, {first.name} against {other.name}")
+        show_comparisons(found, other.name, first.name, screen)
+        told.append({"a": other.name, "b": first.name, "comparisons": [one.as_dict() for one in found]})
+    return told

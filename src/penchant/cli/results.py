@@ -13,8 +13,9 @@ from penchant.cli.console import Screen
 from penchant.data.split import Split
 from penchant.errors import MissingExtraError
 from penchant.evaluation.compare import too_few
-from penchant.evaluation.lines import Table, parts
-from penchant.evaluation.result import Result
+from penchant.evaluation.lines import Table, figure, parts
+from penchant.evaluation.result import Estimate, Result
+from penchant.evaluation.significance import Comparison
 
 
 def show(result: Result, screen: Screen, *, title: str) -> None:
@@ -27,6 +28,18 @@ def show(result: Result, screen: Screen, *, title: str) -> None:
             screen.warn(part)
         else:
             screen.say(part)
+
+
+def show_comparisons(found: Sequence[Comparison], a: str, b: str, screen: Screen) -> None:
+    """Prints system `b` held against `a`, a row a metric."""
+    rows: list[list[str]] = []
+    for one in found:
+        difference = Estimate(one.difference.value, one.difference.low, one.difference.high)
+        rows.append([
+            one.metric, figure(Estimate(one.a)), figure(Estimate(one.b)),
+            figure(difference, signed=True, judged=False), f"{one.p:.4f}", f"{one.p_holm:.4f}", one.verdict,
+        ])  # fmt: skip
+    screen.table(rows, ["", a, b, f"{b} minus {a}", "p", "p (Holm)", f"{b} is"])
 
 
 def tell_newcomers(result: Result, split: Split, screen: Screen) -> None:

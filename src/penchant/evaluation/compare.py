@@ -48,7 +48,11 @@ class Interval:
 
     @property
     def verdict(self) -> Verdict:
-        """What a difference says: its sign, if the interval leaves 0 out and users are enough to tell."""
+        """What a difference says: its sign, if the interval leaves 0 out and users are enough to tell.
+
+        For one metric looked at alone. What is decided by several is told by `Comparison.verdict`, whose
+        test is corrected for all of them.
+        """
         if too_few(self.users):
             return "too few users to tell"
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "no clear difference"

@@ -38,7 +38,7 @@ def parts(result: Result) -> list[str | Table]:
     differences, what follows from them, where candidates get lost, and the ranker's own figures.
     """
     first, *others = result.systems
-    metrics = _metrics(result)
+    metrics = shown_metrics(result)
     found: list[str | Table] = [result.caption]
     found += [f"left out: {words}" for words in result.omitted]
     found += [] if result.verdict is None else [result.verdict]
@@ -75,7 +75,7 @@ def parts(result: Result) -> list[str | Table]:
 def better_alone(result: Result) -> str | None:
     """The retriever of the first system that beats it clearly, by the first metric; the best of several."""
     first, *others = result.systems
-    metric = next(iter(_metrics(result)), None)
+    metric = next(iter(shown_metrics(result)), None)
     if metric is None or result.verdict is not None:
         return None
     ahead = [
@@ -115,7 +115,7 @@ def copies(systems: Sequence[Mapping[str, float]]) -> dict[str, str]:
     return found
 
 
-def _metrics(result: Result) -> Sequence[str]:
+def shown_metrics(result: Result) -> Sequence[str]:
     """What is shown: ranking metrics in the middle of the list, or those of single items."""
     cutoffs = result.setting.cutoffs
     middle = 10 if 10 in cutoffs else cutoffs[len(cutoffs) // 2] if cutoffs else None

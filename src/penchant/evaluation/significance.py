@@ -39,7 +39,10 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether b is higher or lower than a, by the corrected p; or that nobody can tell."""
+        """Whether b is higher or lower than a, by the corrected p; or that nobody can tell.
+
+        This decides, and not the interval beside it (`Interval.verdict`), which is of one metric alone.
+        """
         if too_few(self.difference.users):
             return "too few users to tell"
         if not self.p_holm <= 1 - self.level:

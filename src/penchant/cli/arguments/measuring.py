@@ -17,12 +17,13 @@ each of its retrievers. Where the bundle lies in the folder of a `penchant
 train` run, data, split and how it is asked are those of its recipe; else say
 them.
 
-With --run, lists that any tool wrote are measured under the same setting, with
-paired differences from each other and from the bundle, if there is one: a table
-of user, item and score or rank (.csv, .parquet, .ndjson, .arrow), or a TREC run.
-A list stays as it is: an item that its user has seen, or that the log does not
-know, keeps its place and cannot be a hit. A run has one list a user, so ask one
-question a user: --at cut, or a split that leaves the last event out.""",
+With --run, lists that any tool wrote are measured under the same setting: a
+table of user, item and score or rank (.csv, .parquet, .ndjson, .arrow), or a
+TREC run. The first is held against the others and the bundle, if there is one,
+by a paired permutation test. A list stays as it is: an item that its user has
+seen, or that the log does not know, keeps its place and cannot be a hit. A run
+has one list a user, so ask one question a user: --at cut, or a split that
+leaves the last event out.""",
         """\
   $ penchant demo --prepare
   $ penchant train demo/first.yaml --out run
