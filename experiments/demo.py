@@ -149,23 +149,25 @@ def results(found: dict[str, Any]) -> str:
 
 
 def _result(title: str, result: dict[str, Any]) -> str:
-    first, *others = result["systems"]
+    first = result["systems"][0]
     metrics = [name for name in METRICS if name in first["metrics"]]
     head = ["", *metrics, f"{first['name']}'s lead, {CHOOSE_BY}"]
-    rows = [[first["name"], *(_interval(first["metrics"][m]) for m in metrics), ""]]
-    for system in others:
-        lead = system["difference"][CHOOSE_BY]
-        clear = "" if lead["low"] > 0 or lead["high"] < 0 else ", not clear"
-        rows.append(
-            [
-                system["name"],
-                *(_interval(system["metrics"][m]) for m in metrics),
-                f"{lead['value']:+.4f} ({lead['low']:+.4f} to {lead['high']:+.4f}{clear})",
-            ]
-        )
+    rows = [
+        [system["name"], *(_interval(system["metrics"][m]) for m in metrics), _lead(system)]
+        for system in result["systems"]
+    ]
     verdict = f" {result['verdict']}." if result["verdict"] else ""
     asked = f"**{title}**: {result['queries']:,} questions about {result['users']:,} users.{verdict}"
     return f"{asked}\n\n{table(head, rows)}"
+
+
+def _lead(system: dict[str, Any]) -> str:
+    """By how much the first system is ahead of this one; nothing for itself."""
+    lead = system["difference"].get(CHOOSE_BY)
+    if lead is None:
+        return ""
+    clear = "" if lead["low"] > 0 or lead["high"] < 0 else ", not clear"
+    return f"{lead['value']:+.4f} ({lead['low']:+.4f} to {lead['high']:+.4f}{clear})"
 
 
 def _interval(estimate: dict[str, float]) -> str:
@@ -175,8 +177,14 @@ def _interval(estimate: dict[str, float]) -> str:
 
 
 def in_readme(text: str, found: dict[str, Any]) -> str:
-    """The README with its table anew."""
-    return BLOCK.sub(lambda block: f"{block[1]}{results(found)}\n{block[2]}", text)
+    """The README with its table anew: both questions, by the metric that settings were chosen by."""
+    head, rows = [""], {system["name"]: [system["name"]] for system in next(iter(found.values()))["systems"]}
+    for title, result in found.items():
+        head += [f"{title}: {CHOOSE_BY}, {result['users']:,} users", f"{result['systems'][0]['name']}'s lead"]
+        for system in result["systems"]:
+            rows[system["name"]] += [_interval(system["metrics"][CHOOSE_BY]), _lead(system)]
+    shown = table(head, rows.values())
+    return BLOCK.sub(lambda block: f"{block[1]}{shown}\n{block[2]}", text)
 
 
 def picture(page: Path) -> None:
