@@ -219,10 +219,11 @@ def test_rows_of_attribute_tables_are_called_by_their_line(tmp_path):
 @pytest.mark.parametrize("name", ["e.csv", "e.inter", "pandas"])
 def test_a_column_name_that_stands_twice_is_told_where_it_is_named(tmp_path, name):
     if name == "pandas":
-        source = pl.DataFrame({"u": [1], "i": [2], "v": [3]}).to_pandas().rename(columns={"v": "u"})
+        source = pl.DataFrame({"u": [1], "i": [2], "v": [3], "j": [4]}).to_pandas().rename(columns={"v": "u"})
     else:
         source = tmp_path / name
-        source.write_text("u:token\ti:token\tu:float\n1\t2\t3\n" if "inter" in name else "u,i,u\n1,2,3\n")
+        inter = "u:token\ti:token\tu:float\tj:token\n1\t2\t3\t4\n"
+        source.write_text(inter if "inter" in name else "u,i,u,j\n1,2,3,4\n")
     with pytest.raises(DataError, match="column 'u' stands twice in the header"):
         read_events(source, user="u", item="i")
-    assert len(read_events(source, user="i", item="i")) == 1
+    assert len(read_events(source, user="j", item="i")) == 1

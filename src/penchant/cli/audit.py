@@ -107,11 +107,6 @@ def _sources_of(
     return found
 
 
-def counted(models: Mapping[str, nn.Module], split: Split) -> Audit:
-    """Audits on which rows models counted, once they are trained or solved."""
-    return audit(split, statistics=models, queries=())
-
-
 def require_clean(found: Audit, screen: Screen) -> Audit:
     """The audit. Where it found a violation all of it is told, and LeakError is raised."""
     if not found.ok:

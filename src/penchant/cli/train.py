@@ -13,13 +13,14 @@ from typing import Any
 
 from torch import nn
 
-from penchant.cli.audit import audit_recipe, counted, require_clean
+from penchant.cli.audit import audit_recipe, require_clean
 from penchant.cli.bundle import system_of
 from penchant.cli.console import Screen, cell, plain, program, write_json
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_models import Planned
 from penchant.cli.rehearsal import look_at_data, rehearse
 from penchant.cli.results import show, tell_newcomers, write_report
+from penchant.data.audit import audit_counts
 from penchant.data.findings import Audit
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
@@ -135,7 +136,7 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False, au
         clock.lap("audit")
     models = {planned.name: _fitted(recipe, planned, split, out, screen, clock) for planned in recipe.models}
     if looked is not None:
-        looked = require_clean(looked + counted(models, split), screen)
+        looked = require_clean(looked + audit_counts(split, models), screen)
         screen.say(looked.line)
         for remark in looked.remarks:
             screen.warn(f"{remark.kind} ({remark.where}): {remark.message}")

@@ -79,7 +79,7 @@ def audit(
     if split.part.device.type != "cpu":
         split = split.to("cpu")
     tracer = Retracer(split)
-    share = cross_user_future(split)
+    share = cross_user_future(split) if split.clock == "user" else None
     findings = [
         *order_findings(split),
         *part_findings(split),
@@ -95,11 +95,27 @@ def audit(
         found, told = _source_findings(tracer, name, batches, sample, seed)
         findings += found
         looked_at.append(told)
+    return audit_of(findings, looked_at, share) + audit_counts(split, statistics)
+
+
+def audit_counts(split: Split, statistics: Sequence[object] | Mapping[str, object]) -> Audit:
+    """What `audit` says of statistics, and nothing else: to be added to an audit of the same split.
+
+    Args:
+        split: what was to be learned from.
+        statistics: models, or other things with a `provenance`; in a list, or by name.
+
+    Raises: ArgumentError if a statistic is not a model and has no provenance.
+    """
+    if split.part.device.type != "cpu":
+        split = split.to("cpu")
+    findings: list[Finding] = []
+    looked_at: list[str] = []
     for name, thing in _things(statistics):
         findings += statistic_findings(split, name, thing)
         count = sum(map(len, provenance_of(thing).values()))
         looked_at.append(f"{count} statistic{'s' * (count != 1)} of {name}")
-    return audit_of(findings, looked_at, share if split.clock == "user" else None)
+    return audit_of(findings, looked_at, None)
 
 
 def _queries(split: Split, queries: Sequence[Queries] | None) -> Iterator[tuple[str, Queries]]:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from penchant.data.audit_negatives import EXPECTED, Drawn, pair_place
+from penchant.data.audit_negatives import EXPECTED, Drawn
 from penchant.data.batch import Batch
 from penchant.data.findings import Finding, Kind, Severity, Words
-from penchant.data.retrace import Events, Retracer
-from penchant.data.split import TRAIN
+from penchant.data.retrace import Events, Retracer, pair_place
 from penchant.data.untraced import Untraced
 from penchant.errors import ArgumentError
 
@@ -57,11 +56,7 @@ class BatchAudit:
         self.tracer, self.split, self.log = tracer, tracer.split, tracer.log
         self.where, self.promised = where, promised
         self._words, self._seen = Words(self.log), _Seen()
-        rows = (self.split.part == TRAIN).nonzero().squeeze(1)
-        size = len(self.log.catalogue)
-        self._trained = torch.bincount(self.log.item.index_select(0, rows), minlength=size) > 0
-        self._had, self._first = _first_rows(tracer.pairs, rows)
-        self.drawn = Drawn(tracer, self._had, self._trained)
+        self.drawn = Drawn(tracer)
         self._untraced = Untraced(where)
 
     # -- batches ---------------------------------------------------------------------------------------------
@@ -286,8 +281,9 @@ class BatchAudit:
             count = count & (rows >= 0).unsqueeze(1)
         drawn = drawn.long()
         self._seen.negatives += int(count.sum())
-        inside = (drawn >= 0) & (drawn < len(self._trained))
-        strange = count & ~(inside & _row(self._trained, drawn))
+        trained = self.tracer.trained
+        inside = (drawn >= 0) & (drawn < len(trained))
+        strange = count & ~(inside & _row(trained, drawn))
         flat = drawn.reshape(-1)
 
         def told(place: int) -> str:
@@ -302,8 +298,9 @@ class BatchAudit:
         if drawn.dim() != 2:
             return
         owner = users.unsqueeze(1).expand_as(drawn)
-        place, there = pair_place(self._had, self.tracer.pair(owner.reshape(-1), flat))
-        before = there & (_row(self._first, place) < rows.unsqueeze(1).expand_as(drawn).reshape(-1))
+        had, first = self.tracer.had
+        place, there = pair_place(had, self.tracer.pair(owner.reshape(-1), flat))
+        before = there & (_row(first, place) < rows.unsqueeze(1).expand_as(drawn).reshape(-1))
         same = (drawn == target.unsqueeze(1)).reshape(-1)
         whose = owner.reshape(-1)
         self._add(
@@ -401,14 +398,6 @@ def _first_of(rows: Tensor, owner: Tensor, count: int) -> Tensor:
     none = torch.iinfo(torch.int64).max
     found = torch.full((count,), none).scatter_reduce_(0, owner, rows.masked_fill(rows < 0, none), "amin")
     return found.masked_fill_(found == none, -1)
-
-
-def _first_rows(pairs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The pairs of `rows` (ascending), sorted and each once, and the first row of each."""
-    ordered, order = torch.sort(pairs.index_select(0, rows), stable=True)
-    fresh = torch.ones_like(ordered, dtype=torch.bool)
-    fresh[1:] = ordered[1:] != ordered[:-1]
-    return ordered[fresh], rows[order][fresh]
 
 
 def _row(values: Tensor, index: Tensor) -> Tensor:

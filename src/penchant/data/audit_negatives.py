@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from penchant.data.retrace import Retracer
-from penchant.data.split import TEST, VALID
+from penchant.data.retrace import Retracer, pair_place
 
 EXPECTED = 25.0  # chance hits, of which not one was seen: by chance once in 7e10 audits
 
@@ -20,15 +19,12 @@ class Drawn:
 
     Args:
         tracer: of the split.
-        had: the (user, item) pairs of training rows, ascending.
-        trained: [V] whether an item has training rows.
     """
 
-    def __init__(self, tracer: Retracer, had: Tensor, trained: Tensor) -> None:
-        self._tracer, self._trained = tracer, trained
-        self._later = _later(tracer, had, trained)
+    def __init__(self, tracer: Retracer) -> None:
+        self._tracer, self._size = tracer, len(tracer.log.catalogue)
         self._users = torch.zeros(len(tracer.log.users), dtype=torch.float64)
-        self._items = torch.zeros(len(trained), dtype=torch.float64)
+        self._items = torch.zeros(self._size, dtype=torch.float64)
         self._known: set[bytes] = set()
         self.hits = 0
 
@@ -46,12 +42,12 @@ class Drawn:
         if again and digest in self._known:
             return
         self._known.add(digest)
-        chosen = count & (drawn >= 0) & (drawn < len(self._trained))
+        chosen = count & (drawn >= 0) & (drawn < self._size)
         owner, items = users.unsqueeze(1).expand_as(drawn)[chosen], drawn[chosen]
         ones = torch.ones(len(items), dtype=torch.float64)
         self._users.index_add_(0, owner, ones)
         self._items.index_add_(0, items, ones)
-        _, later = pair_place(self._later, self._tracer.pair(owner, items))
+        _, later = pair_place(self._tracer.later, self._tracer.pair(owner, items))
         self.hits += int(later.sum())
 
     @property
@@ -64,30 +60,10 @@ class Drawn:
         """The hits that chance gives; 0 where there is nothing to hit."""
         if not self.total:
             return 0.0
-        size = len(self._trained)
-        users, items = self._later // size, self._later % size
+        users, items = self._tracer.later // self._size, self._tracer.later % self._size
         return float((self._users[users] * self._items[items]).sum()) / self.total
 
     @property
     def open(self) -> bool:
         """Whether more draws would tell something: there was no hit, and chance gives few."""
         return not self.hits and 0 < self.expected < EXPECTED
-
-
-def _later(tracer: Retracer, had: Tensor, trained: Tensor) -> Tensor:
-    """Pairs of held-out positives that are in no training row, of items that are in some; sorted."""
-    split = tracer.split
-    rows = ((split.part == VALID) | (split.part == TEST)).nonzero().squeeze(1)
-    rows = rows[split.log.positive(rows)]
-    rows = rows[trained.index_select(0, split.log.item.index_select(0, rows).long())]
-    found = torch.unique(tracer.pairs.index_select(0, rows))
-    _, known = pair_place(had, found)
-    return found[~known]
-
-
-def pair_place(ordered: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """The place of each pair in `ordered`, and whether it is there."""
-    if not len(ordered):
-        return torch.zeros_like(pairs), torch.zeros_like(pairs, dtype=torch.bool)
-    place = torch.searchsorted(ordered, pairs).clamp_(max=len(ordered) - 1)
-    return place, ordered.index_select(0, place) == pairs

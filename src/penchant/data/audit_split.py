@@ -6,7 +6,7 @@ from torch import Tensor
 
 from penchant.data.findings import Finding, Kind, Severity, Words
 from penchant.data.ordering import follows_id
-from penchant.data.retrace import Retracer
+from penchant.data.retrace import SPAN, Retracer, Scale
 from penchant.data.split import TEST, TRAIN, VALID, Queries, Split
 from penchant.data.telling import TELLING, area, by_category, one_sided
 from penchant.data.vocabulary import FIRST, Vocabulary
@@ -124,12 +124,14 @@ def cross_user_future(split: Split) -> float | None:
     ordered = times.sort().values
     later = len(ordered) - torch.searchsorted(ordered, at, right=True)
     # a user's own training rows: all, and those that are later
-    moments = torch.cat([ordered, at]).unique()
-    place = log.user_of(trained) * (len(moments) + 1) + torch.searchsorted(moments, times)
-    place = place.sort().values
-    own_begin = torch.searchsorted(place, users * (len(moments) + 1))
-    own_end = torch.searchsorted(place, (users + 1) * (len(moments) + 1))
-    now = users * (len(moments) + 1) + torch.searchsorted(moments, at)
+    ends = torch.stack([*at.aminmax(), ordered[0], ordered[-1]])
+    moments = Scale(ends if int(ends.max() - ends.min()) < SPAN else torch.cat([ordered, at]), SPAN)
+    place = log.user_of(trained).mul_(moments.size + 1).add_(moments.find(times)[0])
+    if bool((place[1:] < place[:-1]).any()):  # the log is out of order
+        place = place.sort().values
+    own_begin = torch.searchsorted(place, users * (moments.size + 1))
+    own_end = torch.searchsorted(place, (users + 1) * (moments.size + 1))
+    now = users * (moments.size + 1) + moments.find(at)[0]
     own_later = own_end - torch.searchsorted(place, now, right=True)
     others = len(trained) - (own_end - own_begin)
     return float(((later - own_later).double() / others.clamp(min=1)).mean())

@@ -73,6 +73,7 @@ class Source:
         self.epoch, self.consumed = 0, 0
         self.weights: Tensor | None = None
         self._rank, self._ranks = 0, 1
+        self._kept: tuple[tuple[int, int], Tensor] | None = None  # the order of the epoch read last
 
     def shard(self, rank: int, ranks: int) -> "Source":
         """The same source giving each of `ranks` processes its own slice of every batch."""
@@ -109,7 +110,14 @@ class Source:
     def _order(self) -> Tensor | None:
         if not self.shuffle:
             return None
-        return torch.randperm(len(self.examples), generator=keyed_generator(self.seed, "order", self.epoch))
+        key = (self.seed, self.epoch)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # one at a time
+            order = torch.randperm(
+                len(self.examples), generator=keyed_generator(self.seed, "order", self.epoch)
+            )
+            self._kept = key, order
+        return self._kept[1]
 
     def _make(self, order: Tensor | None, step: int) -> Batch:
         begin, stop = step * self.batch_size, min((step + 1) * self.batch_size, len(self.examples))

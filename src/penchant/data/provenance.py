@@ -5,7 +5,7 @@ import json
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -76,6 +76,14 @@ class Provenance:
             split: whose rows they are.
             rows: the rows that are counted, [n] int64: the very tensor that the counting reads.
         """
+        digest = digest_of(rows)
+        known = _known.setdefault(split, {})
+        if digest not in known:  # the same rows are counted again and again: once they are told
+            known[digest] = cls._of(what, split, rows, digest)
+        return replace(known[digest], what=what)
+
+    @classmethod
+    def _of(cls, what: str, split: Split, rows: Tensor, digest: str) -> "Provenance":
         part = split.part.index_select(0, rows)
         count = torch.bincount(part, minlength=TEST + 1).tolist()
         stray = rows[part != TRAIN]
@@ -84,7 +92,7 @@ class Provenance:
             what, split.name, len(rows), count[TRAIN], count[VALID], count[TEST], count[UNUSED],
             first=int(rows.min()) if len(rows) else -1, last=int(rows.max()) if len(rows) else -1,
             latest=None if latest is None else int(latest), stray=int(stray.min()) if len(stray) else None,
-            digest=digest_of(rows), log=split.log_digest, within=split.digest,
+            digest=digest, log=split.log_digest, within=split.digest,
             events=events_digest(split.log), exact=_packed(rows, len(split.log)),
         )  # fmt: skip
 
@@ -140,6 +148,7 @@ def digest_of(rows: Tensor) -> str:
     return hashlib.blake2b(array, digest_size=16).hexdigest()
 
 
+_known: WeakKeyDictionary[Split, dict[str, Provenance]] = WeakKeyDictionary()  # by digest of the rows
 _events: WeakKeyDictionary[Interactions, str] = WeakKeyDictionary()
 
 

@@ -7,10 +7,36 @@ import torch
 from torch import Tensor
 
 from penchant.data.batch import Histories, ranges
-from penchant.data.split import TRAIN, Split
+from penchant.data.split import TEST, TRAIN, VALID, Split
 from penchant.errors import ArgumentError
 
+_LARGEST = torch.iinfo(torch.int64).max
+SPAN = 1 << 32  # seconds that are counted as they are: 136 years
 _ALIKE = 64  # rows of one content (user, item, event, time) that a run of events is tried at, at most
+
+
+class Scale:
+    """Whole numbers from 0 in the order of some values: their distance from the least, or their ranks.
+
+    Args:
+        values: [n] int64.
+        room: the largest size that distances may have; ranks take more time and memory, and are few.
+    """
+
+    def __init__(self, values: Tensor, room: int) -> None:
+        self._least, self._most = (int(values.min()), int(values.max())) if len(values) else (0, -1)
+        self.size = self._most - self._least + 1
+        self._ordered: Tensor | None = None
+        if self.size > room:
+            self._ordered = ranked = torch.unique(values)
+            self.size = len(ranked)
+
+    def find(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The number of each value, and whether it was there, or may have been; else the number is any."""
+        if self._ordered is not None:
+            return pair_place(self._ordered, values)
+        there = (values >= self._least) & (values <= self._most)
+        return (values - self._least).masked_fill_(~there, 0), there
 
 
 class Index:
@@ -23,19 +49,20 @@ class Index:
     """
 
     def __init__(self, rows: Tensor, what: Tensor, time: Tensor) -> None:
-        self._what, self._time = torch.unique(what), torch.unique(time)
-        packed = torch.searchsorted(self._what, what) * self._times + torch.searchsorted(self._time, time)
+        self._time = Scale(time, SPAN)
+        self._what = Scale(what, _LARGEST // (self._time.size + 1))
+        packed = self._what.find(what)[0].mul_(self._times).add_(self._time.find(time)[0])
         self._packed, order = torch.sort(packed, stable=True)
         self.rows = rows.index_select(0, order)
 
     @property
     def _times(self) -> int:
-        return len(self._time) + 1
+        return self._time.size + 1
 
     def places(self, what: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """The stretches of `rows` about `what` [m] at `time` [m]: begin and end, equal where none is."""
-        place, there = _find(self._what, what)
-        when, then = _find(self._time, time)
+        place, there = self._what.find(what)
+        when, then = self._time.find(time)
         packed = place * self._times + when
         begin = torch.searchsorted(self._packed, packed)
         end = torch.searchsorted(self._packed, packed, right=True)
@@ -43,13 +70,13 @@ class Index:
 
     def at_any_time(self, what: Tensor) -> tuple[Tensor, Tensor]:
         """The stretches of `rows` about `what` [m], whenever."""
-        place, there = _find(self._what, what)
+        place, there = self._what.find(what)
         begin = torch.searchsorted(self._packed, place * self._times)
         end = torch.searchsorted(self._packed, (place + 1) * self._times)
         return begin, torch.where(there, end, begin)
 
 
-def _find(ordered: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def pair_place(ordered: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """The place of each value in `ordered`, and whether it is there."""
     if not len(ordered):
         return torch.zeros_like(values), torch.zeros_like(values, dtype=torch.bool)
@@ -126,6 +153,8 @@ class Retracer:
     @cached_property
     def _events(self) -> Index:
         """Usable positions by pair and event type."""
+        if self.split.usable is None and self.log.event is None:
+            return self.anything  # the same rows, by the same
         what = self._with_kind(self.pairs, self.log.event).index_select(0, self.usable)
         return Index(torch.arange(len(self.usable)), what, self.log.time.index_select(0, self.usable))
 
@@ -135,6 +164,31 @@ class Retracer:
         rows = (self.split.part == TRAIN).nonzero().squeeze(1)
         what = self.pairs.index_select(0, rows) * 2 + self.log.positive(rows).long()
         return Index(rows, what, self.log.time.index_select(0, rows))
+
+    @cached_property
+    def trained(self) -> Tensor:
+        """Whether an item has training rows, [V]."""
+        rows = (self.split.part == TRAIN).nonzero().squeeze(1)
+        return torch.bincount(self.log.item.index_select(0, rows), minlength=self._items) > 0
+
+    @cached_property
+    def had(self) -> tuple[Tensor, Tensor]:
+        """The pairs of training rows, ascending and each once, and the first row of each."""
+        rows = (self.split.part == TRAIN).nonzero().squeeze(1)
+        ordered, order = torch.sort(self.pairs.index_select(0, rows), stable=True)
+        fresh = torch.ones_like(ordered, dtype=torch.bool)
+        fresh[1:] = ordered[1:] != ordered[:-1]
+        return ordered[fresh], rows[order[fresh]]
+
+    @cached_property
+    def later(self) -> Tensor:
+        """Pairs of held-out positives that are in no training row, of items that are in some; ascending."""
+        held = (self.split.part == VALID) | (self.split.part == TEST)
+        rows = held.nonzero().squeeze(1)
+        rows = rows[self.log.positive(rows)]
+        rows = rows[self.trained.index_select(0, self.log.item.index_select(0, rows).long())]
+        found = torch.unique(self.pairs.index_select(0, rows))
+        return found[~pair_place(self.had[0], found)[1]]
 
     def _with_kind(self, pairs: Tensor, kinds: Tensor | None) -> Tensor:
         if self.log.event is None or kinds is None:
@@ -235,6 +289,8 @@ class Retracer:
 
     def _one_by_one(self, owner: Tensor, begin: Tensor, end: Tensor, loose: Tensor, position: Tensor) -> None:
         """Fills in positions of events at `loose`: the n-th of one content in a history is its n-th row."""
+        some = (begin < end).nonzero().squeeze(1)  # what the log does not hold is no n-th of anything
+        owner, begin, end, loose = (x.index_select(0, some) for x in (owner, begin, end, loose))
         group = owner * (len(self._events.rows) + 1) + begin
         ordered, order = torch.sort(group, stable=True)
         fresh = torch.ones_like(ordered, dtype=torch.bool)

@@ -6,6 +6,7 @@ where the list holds too little to say; cut the lists (`lists[:, :10]`) to measu
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -234,8 +235,10 @@ def serendipity(lists: Tensor, targets: Ragged, counts: Tensor, recommendable: T
         raise ArgumentError("targets", f"{len(targets.offsets) - 1:,} queries", expected=f"{len(lists):,}")
     items = lists.detach().cpu().long()
     rows = torch.arange(len(lists)).unsqueeze(1) * len(table)
-    wanted = targets.owner.cpu() * len(table) + targets.values.cpu()
-    right = torch.isin(rows + items, wanted) & allowed[items]
+    wanted = (targets.owner.cpu() * len(table) + targets.values.cpu()).sort().values
+    shown = rows + items
+    place = torch.searchsorted(wanted, shown).clamp_(max=max(len(wanted) - 1, 0))
+    right = (wanted[place] == shown) & allowed[items] if len(wanted) else torch.zeros_like(allowed[items])
     places = torch.arange(lists.shape[1]).double()
     gain = ((number - places) / number - expected[items]).clamp(min=0.0) * right
     sums = gain.sum(1) / max(lists.shape[1], 1)
@@ -288,12 +291,15 @@ def exposure_gini(lists: Tensor, recommendable: Tensor) -> float:
 
 def gini_of(shown: Tensor) -> float:
     """`exposure_gini` from how often each item is shown, integers [n]; by counting, not sorting."""
-    size = len(shown)
-    items = torch.bincount(shown)  # how many are shown so often
-    often = torch.arange(len(items), device=shown.device)
+    return gini_by(torch.bincount(shown), shown.sum())
+
+
+def gini_by(items: Tensor, total: Tensor) -> float:
+    """`gini_of` from how many items are shown so often, integers [m], and how often all of them are."""
+    size, often = items.sum(), torch.arange(len(items), device=items.device)
     # the places i of items that are shown alike add up to items (2 before + items + 1) / 2
-    total = (often * items * (2 * (items.cumsum(0) - items) + items - size)).sum()
-    return float(total.double() / (size * shown.sum()))
+    found = (often * items * (2 * (items.cumsum(0) - items) + items - size)).sum()
+    return float(found.double() / (size * total))
 
 
 # -- users beside each other --------------------------------------------------------------------------------
@@ -321,15 +327,31 @@ class Alike:
     @property
     def personalisation(self) -> float:
         """1 less the mean cosine of two lists of different users; NaN where there are no two."""
-        between = self.lists**2 - self.pairs
-        shared = float(self.mass.square().sum()) - self.own
-        return min(max(1 - shared / between, 0.0), 1.0) if between else float("nan")
+        return _apart(float(self.mass.square().sum()) - self.own, self.lists, self.pairs)
 
-    def without(self, other: "Alike") -> "Alike":
-        """These sums without those of `other`, whose users are among these, with all their lists."""
-        return Alike(
-            self.mass - other.mass, self.own - other.own, self.lists - other.lists, self.pairs - other.pairs
-        )
+    def personalisation_without(self, other: "Sums", square: float) -> float:
+        """The same without the lists of `other`, whose users are among these, with all their lists.
+
+        Args:
+            other: their sums.
+            square: the squared length of what is left of `mass`.
+        """
+        return _apart(square - (self.own - other.own), self.lists - other.lists, self.pairs - other.pairs)
+
+
+def _apart(shared: float, lists: int, pairs: int) -> float:
+    between = lists**2 - pairs
+    return min(max(1 - shared / between, 0.0), 1.0) if between else float("nan")
+
+
+class Sums(NamedTuple):
+    """What `Alike` is made of: `mass` adds up `parts` by `items`, [n] each; the others are its own."""
+
+    items: Tensor
+    parts: Tensor
+    own: float
+    lists: int
+    pairs: int
 
 
 def alike(lists: Tensor, users: Tensor, items: int) -> Alike:
@@ -342,15 +364,23 @@ def alike(lists: Tensor, users: Tensor, items: int) -> Alike:
 
     Shapes: lists [Q, K]; users [Q].
     """
+    sums = alike_of(lists, users)
+    mass = torch.bincount(sums.items, sums.parts, minlength=items).double()
+    return Alike(mass, sums.own, sums.lists, sums.pairs)
+
+
+def alike_of(lists: Tensor, users: Tensor) -> Sums:
+    """The sums of `alike` before they are added up by item: nothing here is as large as the catalogue."""
     real = lists > 0
     length = real.sum(1)
     part = length.clamp(min=1).double().rsqrt().unsqueeze(1).expand(lists.shape)[real]
-    mass = torch.bincount(lists[real], part, minlength=items).double()
-    keys = users.long().unsqueeze(1).expand(lists.shape)[real] * items + lists[real]
+    held = lists[real]
+    size = int(held.max()) + 1 if len(held) else 1
+    keys = users.long().unsqueeze(1).expand(lists.shape)[real] * size + held
     cells = keys.unique(return_inverse=True)[1]  # one a user and item
     own = torch.bincount(cells, part).square().sum() if len(cells) else torch.zeros(1)
-    counts = torch.bincount(users[length > 0].long())
-    return Alike(mass, float(own), int((length > 0).sum()), int(counts.square().sum()))
+    counts = users[length > 0].unique(return_counts=True)[1]
+    return Sums(held, part, float(own), int((length > 0).sum()), int(counts.square().sum()))
 
 
 def personalisation(lists: Tensor, users: Tensor | NDArray[np.int64] | None = None) -> float:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from penchant.evaluation.beyond import alike, coverage_of, exposure, gini_of
+from penchant.evaluation.beyond import Alike, Sums, alike, alike_of, coverage_of, exposure, gini_by, gini_of
 from penchant.evaluation.result import Estimate, Setting
 
 Floats = NDArray[np.float64]
@@ -75,13 +75,59 @@ def _without(
 ) -> tuple[Floats, Floats]:
     """The three figures of all lists, [3], and of all but each group's, [G, 3]."""
     lists, owners, items = torch.cat(groups), torch.cat(users), len(recommendable)
-    shown, likeness = exposure(lists, recommendable), alike(lists, owners, items)
-    figures = [[coverage_of(shown), gini_of(shown), likeness.personalisation]]
-    for group, owner in zip(groups, users, strict=True):
-        rest = shown - exposure(group, recommendable)
-        apart = likeness.without(alike(group, owner, items)).personalisation
-        figures.append([coverage_of(rest), gini_of(rest), apart])
-    return np.array(figures[0]), np.array(figures[1:])
+    left = _Left(exposure(lists, recommendable), alike(lists, owners, items), recommendable)
+    figures = [left.without(group, owner) for group, owner in zip(groups, users, strict=True)]
+    return np.array(left.whole), np.array(figures)
+
+
+class _Left:
+    """The three figures without some lists, at a cost that grows with these and hardly with the catalogue.
+
+    Args:
+        shown: [n] how many lists show each recommendable item.
+        likeness: of all lists.
+        recommendable: [V] bool.
+    """
+
+    def __init__(self, shown: Tensor, likeness: Alike, recommendable: Tensor) -> None:
+        self.whole = [coverage_of(shown), gini_of(shown), likeness.personalisation]
+        allowed = recommendable.bool().clone()
+        allowed[:1] = False  # padding
+        self._count, self._total = len(shown), shown.sum()
+        self._shown = torch.full(allowed.shape, -1, dtype=torch.int64)  # below 0: never counted
+        self._shown[allowed] = shown
+        self._often = torch.bincount(shown, minlength=1)  # how many are shown so often
+        self._likeness, self._squares = likeness, likeness.mass.square()
+        self._mass = torch.zeros_like(likeness.mass)  # empty between two calls, as the next one
+        self._off, self._last = torch.zeros_like(self._shown), torch.zeros_like(self._shown)
+
+    def without(self, lists: Tensor, users: Tensor) -> list[float]:
+        """The figures of all lists but these, which are all of these users."""
+        flat = lists[lists > 0]
+        place = torch.arange(len(flat))
+        self._last[flat] = place
+        items = flat[self._last[flat] == place]  # each once
+        self._off.index_add_(0, flat, torch.ones_like(flat))
+        counted = items[self._shown[items] >= 0]
+        before, off = self._shown[counted], self._off[counted]
+        self._off[items] = 0
+        size = len(self._often)
+        often = self._often - torch.bincount(before, minlength=size)
+        often += torch.bincount(before - off, minlength=size)
+        return [
+            float((self._count - often[0]).double() / self._count),
+            gini_by(often, self._total - off.sum()),
+            self._apart(items, alike_of(lists, users)),
+        ]
+
+    def _apart(self, items: Tensor, group: Sums) -> float:
+        """Personalisation without the sums of a group, whose lists hold these items."""
+        self._mass.index_add_(0, group.items, group.parts)
+        kept = self._squares[items]
+        self._squares[items] = (self._likeness.mass[items] - self._mass[items]).square()
+        found = self._likeness.personalisation_without(group, float(self._squares.sum()))
+        self._squares[items], self._mass[items] = kept, 0.0
+        return found
 
 
 def _interval(whole: Floats, without: Floats, level: float) -> tuple[Floats, Floats]:

@@ -179,13 +179,14 @@ def permutation_test(
         known[m] = usable.any()
         apart[:, m] = np.bincount(owner, np.where(usable, weight * difference, 0.0), len(apart))
     apart = apart[(apart != 0).any(1)]  # to exchange equals changes nothing
-    observed = np.abs(apart.sum(0)) - _EQUAL * np.abs(apart).sum(0)
+    whole = apart.sum(0)
+    observed = np.abs(whole) - _EQUAL * np.abs(apart).sum(0)
     exact = len(apart) <= _EXACT
     reached = np.zeros(len(a), dtype=np.int64)
     total = 0
     for turned in _all(len(apart)) if exact else _random(len(apart), permutations, seed):
         # sum of s d for s = 1 - 2 t is sum of d - 2 sum of t d
-        reached += (np.abs(apart.sum(0) - 2 * (turned @ apart)) >= observed).sum(0)
+        reached += (np.abs(whole - 2 * (turned @ apart)) >= observed).sum(0)
         total += len(turned)
     p = reached / total if exact else (reached + 1) / (total + 1)
     return {name: float(p[m]) if known[m] else float("nan") for m, name in enumerate(a)}

@@ -116,7 +116,7 @@ class _Walk:
         over = {name: torch.zeros_like(free) for name in self.caps}
         labels = {name: _labels(cap, item) for name, cap in self.caps.items()}  # [b, C, M]
         used = {name: used[rows] for name, used in self.used.items()}
-        for c in range(item.shape[1]):
+        for c in free.any(0).nonzero().squeeze(1).tolist():  # where nobody has a candidate nothing happens
             take = free[:, c] & (left > 0)
             for name, cap in self.caps.items():
                 mine = labels[name][:, c]

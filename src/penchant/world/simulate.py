@@ -18,6 +18,7 @@ from penchant.world.policy import LoggingPolicy
 from penchant.world.world import World
 
 _ROWS = 1 << 20  # about as many rows in a block
+_USERS = 1 << 12  # users in a block of a log, where that is no more than four times as many rows
 _FULL = 0.7  # go on with those who are left once they are fewer than this share
 REQUESTS = 1_000_000  # a user's at most: request ids are user * REQUESTS + tick
 
@@ -104,9 +105,11 @@ def stream(world: World, *, block: int | None = None) -> Iterator[Simulated]:
 
     Args:
         world: the world.
-        block: users at once; by default as many as give about a million rows.
+        block: users at once; by default as many as give some millions of rows: a step of few users costs as
+            much as one of a thousand, and few are left where people quit.
     """
-    size = block_size(world) if block is None else block
+    size = block_size(world)
+    size = min(4 * size, max(size, _USERS)) if block is None else block
     if size < 1:
         raise ArgumentError("block", block, expected="at least 1 user")
     table = world.item_table()
