@@ -4,8 +4,22 @@ import copy
 
 import polars as pl
 import pytest
+import torch
 
-from penchant.data import Batch, Features, Sequences, Source, Vocabulary, open_log, split_leave_last
+import penchant
+from logs import random_log
+from penchant.data import (
+    Batch,
+    Features,
+    Sequences,
+    Source,
+    Vocabulary,
+    open_log,
+    split_by_item,
+    split_by_time,
+    split_by_user,
+    split_leave_last,
+)
 from penchant.data.events import items, read_events
 from penchant.data.interactions import check_numbering
 from penchant.errors import ArgumentError
@@ -111,3 +125,33 @@ def test_what_is_printed_fits_a_line_or_two():
     assert repr(whole.users.vocabulary) == "Vocabulary(3,000 ids, Int64)"
     assert repr(whole.catalogue) == "Attributes(3,002 rows; categories: g)"
     assert "user=int64[512]" in repr(batch)
+
+
+MODELS = [
+    made
+    for package in (penchant.retrieve, penchant.rank)
+    for name in package.__all__
+    if isinstance(made := getattr(package, name), type) and issubclass(made, torch.nn.Module)
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_asks_for_what_a_log_holds_and_not_for_the_log(model):
+    made = random_log(users=5, items=6, seed=0)
+    for given in (made, split_leave_last(made)):
+        with pytest.raises(ArgumentError, match=r"(?s)features=.*Fix: pass log\.features"):
+            model(given)
+
+
+def test_what_splits_or_serves_a_log_asks_for_a_log():
+    split = split_leave_last(random_log(users=5, items=6, seed=0))
+    popular = penchant.fit(penchant.retrieve.Popularity(split.log.features), split)
+    with pytest.raises(ArgumentError, match=r"(?s)data=Split.*split\.log"):
+        penchant.Funnel(retrieve=popular, data=split)
+    for part in (split_by_item, split_by_time, split_by_user, split_leave_last):
+        with pytest.raises(ArgumentError, match=r"(?s)log=Features.*read_events"):
+            part(split.log.features)
+
+
+def test_there_are_models_to_be_asked():
+    assert {made.__name__ for made in MODELS} >= {"Popularity", "EASE", "SASRec", "NoHistory", "DIN"}

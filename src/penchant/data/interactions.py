@@ -68,6 +68,22 @@ class Features:
         return categories.padded, len(categories.labels)
 
 
+def require_features(features: object) -> None:
+    """ArgumentError where a model is given something else than what a log holds, such as the log."""
+    if not isinstance(features, Features):
+        raise ArgumentError(
+            "features", features, expected="what a log holds", fix="pass log.features, or split.log.features"
+        )
+
+
+def require_log(log: object, argument: str) -> None:
+    """ArgumentError where `argument` is no log."""
+    if not isinstance(log, Interactions):
+        raise ArgumentError(
+            argument, log, expected="a log", fix="pass what read_events or open_log gives, or split.log"
+        )
+
+
 def check_numbering(model: object, log: "Interactions", *, argument: str) -> None:
     """Raises where a model was made for a log that numbers its items in another way: it would talk nonsense.
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import torch
 from torch import Tensor
 
-from penchant.data.interactions import Interactions
+from penchant.data.interactions import Interactions, require_log
 from penchant.data.split import PARTS, TEST, TRAIN, VALID, Split, Ties
 from penchant.errors import ArgumentError, SplitError
 
@@ -27,6 +27,7 @@ def split_by_time(
 
     Raises: SplitError if the log has no times, or if a part would be empty.
     """
+    require_log(log, "log")
     if not log.has_time:
         raise SplitError(
             "split_by_time needs times and this log has none.\n  Fix: use split_leave_last or split_by_user."
@@ -58,6 +59,7 @@ def split_leave_last(log: Interactions, *, k: int = 1, ties: Ties = "order") -> 
     a held-out event is learned from its user. Other users' later events are (`pt.audit` says how
     many): use `split_by_time` where that matters.
     """
+    require_log(log, "log")
     if k < 1:
         raise ArgumentError("k", k, expected="an integer of at least 1")
     positive = log.positive(torch.arange(len(log)))
@@ -90,6 +92,7 @@ def split_by_user(
         seed: which users.
         ties: see `Split`.
     """
+    require_log(log, "log")
     users = _draw(log.offsets.diff() > 0, valid, test, seed)
     part = users.index_select(0, log.user)
     return _checked(
@@ -109,6 +112,7 @@ def split_by_item(
         seed: which items.
         ties: see `Split`.
     """
+    require_log(log, "log")
     counts = torch.bincount(log.item, minlength=len(log.catalogue))
     part = _draw(counts > 0, valid, test, seed).index_select(0, log.item)
     usable = (part == TRAIN).nonzero().squeeze(1)

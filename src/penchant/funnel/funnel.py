@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from penchant.data.batch import Requests, moved
-from penchant.data.interactions import Features, Interactions, check_numbering
+from penchant.data.interactions import Features, Interactions, check_numbering, require_log
 from penchant.data.scan import Source
 from penchant.errors import ArgumentError, nearest
 from penchant.funnel.answers import contributions, recommendations, similar_items, strongest
@@ -62,6 +62,7 @@ class Funnel:
         names: Sequence[str] | None = None,
         rules: Rules | None = None,
     ) -> None:
+        require_log(data, "data")
         retrievers = list(retrieve) if isinstance(retrieve, Sequence) else [retrieve]
         if not retrievers:
             raise ArgumentError("retrieve", retrieve, expected="at least one retriever")

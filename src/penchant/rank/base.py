@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from penchant.data.batch import Batch, Requests
-from penchant.data.interactions import Features
+from penchant.data.interactions import Features, require_features
 from penchant.data.loader import Source
 from penchant.data.sources import Pointwise
 from penchant.data.split import Split
@@ -75,6 +75,7 @@ class NoHistory(nn.Module):
         negatives: int | None = None, alpha: float = 0.0, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
+        require_features(features)
         check_sizes(width=width, head=head)
         check_choice("activation", activation, Activation)
         check_share("dropout", dropout)

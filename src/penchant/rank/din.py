@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from penchant.data.batch import Batch, Requests
-from penchant.data.interactions import Features
+from penchant.data.interactions import Features, require_features
 from penchant.data.loader import Source
 from penchant.data.sources import Pointwise
 from penchant.data.split import Split
@@ -89,6 +89,7 @@ class DIN(nn.Module):
         dropout: float = 0.0, negatives: int | None = None, alpha: float = 0.0, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
+        require_features(features)
         check_sizes(width=width, history=history, attention=attention, head=head)
         if not attention:
             raise ArgumentError("attention", attention, expected="at least one hidden layer")

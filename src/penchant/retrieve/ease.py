@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from penchant.data.batch import Requests
-from penchant.data.interactions import Features
+from penchant.data.interactions import Features, require_features
 from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
@@ -45,6 +45,7 @@ class EASE(nn.Module):
 
     def __init__(self, features: Features, *, l2: float = 500.0) -> None:
         super().__init__()
+        require_features(features)
         if not l2 > 0:
             raise ArgumentError("l2", l2, expected="a number above 0")
         if features.items > LARGEST:

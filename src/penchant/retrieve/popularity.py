@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from penchant.data.batch import SECONDS_A_DAY, Requests
-from penchant.data.interactions import Features
+from penchant.data.interactions import Features, require_features
 from penchant.data.provenance import Provenance
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
@@ -31,6 +31,7 @@ class Popularity(nn.Module):
 
     def __init__(self, features: Features, *, half_life_days: float | None = None) -> None:
         super().__init__()
+        require_features(features)
         if half_life_days is not None and not half_life_days > 0:
             raise ArgumentError(
                 "half_life_days", half_life_days, expected="a number of days above 0, or None"

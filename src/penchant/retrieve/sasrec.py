@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from penchant.data.batch import Batch, Histories, Requests
-from penchant.data.interactions import Features
+from penchant.data.interactions import Features, require_features
 from penchant.data.loader import Source
 from penchant.data.sources import Sequences
 from penchant.data.split import Split
@@ -102,6 +102,7 @@ class SASRec(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        require_features(features)
         self.features = features
         self.width, self.depth, self.heads, self.history = width, depth, heads, history
         self.dropout, self.attention_dropout = dropout, attention_dropout
