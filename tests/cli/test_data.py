@@ -61,7 +61,8 @@ def test_people_read_a_table(penchant, tables):
         ("profile {}/ratings.csv", "--user=None: expected a column name"),
         ("profile {}/ratings.csv --user userid --item movieId", "userId"),
         ("profile {}/nowhere.csv --user u --item i", "nowhere.csv"),
-        ("profile {}/nowhere", "nowhere': expected a table or the folder of a store that exists"),
+        ("profile {}/nowhere", "nowhere': expected a table, or the folder of a store (known: "),
+        ("profile {}/ratngs.csv", "a table, or the folder of a store (did you mean 'ratings.csv'?)"),
         (
             "import {}/ratings.csv --user userId --item movieId --label 'rating<3' --out {}/log",
             "COLUMN>=NUMBER",

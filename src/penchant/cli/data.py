@@ -10,6 +10,7 @@ from penchant.data.events import items, read_events, users
 from penchant.data.interactions import Interactions
 from penchant.data.labels import label_of
 from penchant.data.profile import DataProfile
+from penchant.data.scan import neighbours
 from penchant.data.store import open_log
 from penchant.errors import ArgumentError
 
@@ -36,7 +37,9 @@ def profile(options: argparse.Namespace) -> None:
     else:
         if not any(sign in options.source for sign in "*?[") and not Path(options.source).exists():
             raise ArgumentError(
-                "LOG", options.source, expected="a table or the folder of a store that exists"
+                "LOG",
+                options.source,
+                expected=f"a table, or the folder of a store{neighbours(Path(options.source))}",
             )
         for name in ("user", "item"):
             if getattr(options, name) is None:

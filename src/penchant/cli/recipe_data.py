@@ -9,6 +9,7 @@ from penchant.cli.document import Keys
 from penchant.data import datasets, split_by_item, split_by_time, split_by_user, split_leave_last
 from penchant.data.events import items, read_events, users
 from penchant.data.labels import label_of
+from penchant.data.scan import neighbours
 from penchant.data.split import Split
 from penchant.data.store import open_log
 from penchant.errors import ArgumentError, nearest
@@ -76,7 +77,7 @@ class _Path:
             return None
         path = self.checker.document.folder / value
         if not path.exists() and not any(sign in value for sign in "*?["):
-            self.checker.problems.add(keys, f"{value!r}: no such file ({path})")
+            self.checker.problems.add(keys, f"{value!r}: no such file: {path}{neighbours(path)}")
         return path
 
 

@@ -148,6 +148,12 @@ def _pandas(frame: Any, names: Sequence[str]) -> Loaded:
 # -- files -------------------------------------------------------------------------------------------------
 
 
+def neighbours(path: Path) -> str:
+    """A hint for a path where nothing is: what stands in its folder, or the nearest of it; "" for nothing."""
+    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f" ({nearest(path.name, there)})" if there and len(there) < 200 else ""
+
+
 def _file(source: str | Path, argument: str) -> Table:
     path = Path(source)
     if path.is_dir():
@@ -157,9 +163,7 @@ def _file(source: str | Path, argument: str) -> Table:
             )
         return _parquet(path / "**" / "*.parquet", argument)
     if not path.is_file() and not (glob.has_magic(str(path)) and glob.glob(str(path), recursive=True)):  # noqa: PTH207
-        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = f" ({nearest(path.name, there)})" if there and len(there) < 200 else ""
-        raise ArgumentError(argument, str(source), expected=f"a file that is there{hint}")
+        raise ArgumentError(argument, str(source), expected=f"a file that is there{neighbours(path)}")
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     suffix = suffix.lower()
     if suffix in _PARQUET:
