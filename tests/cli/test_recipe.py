@@ -127,7 +127,7 @@ def test_a_seed_goes_to_every_model_and_its_fit(read):
         ({"report": "../report.html"}, "expected a file name"),
         ({"seed": "x"}, "seed: 'x': expected an integer"),
         ({"data": {"source": "nowhere.csv", "user": "u", "item": "i"}}, "'nowhere.csv': no such file"),
-        ({"data": {"source": "ratngs.csv", "user": "u", "item": "i"}}, "did you mean 'ratings.csv'?"),
+        ({"data": {"source": "recpie.yml", "user": "u", "item": "i"}}, "did you mean 'recipe.yaml'"),
         ({"data": {"user": "u", "item": "i"}}, "read_events needs source"),
         (
             {"data": {"dataset": "movielens-smal"}},
