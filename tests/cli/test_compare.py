@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -77,6 +79,31 @@ def test_the_exit_code_is_a_gate(penchant, home, pair, order, gates, code):
     assert quiet.code == code
     assert quiet.json["passed"] == (code == 0)
     assert ("gate failed" in quiet.err) == (code == GATE)
+
+
+@pytest.mark.parametrize("more", ["", "--json", "--json --quiet"])
+def test_a_gate_holds_where_nobody_reads_what_is_said(home, pair, more):
+    line = f"compare {pair / 'good.parquet'} {pair / 'bad.parquet'} --recipe {home / 'tiny.yaml'} {more}"
+    line += " --gate ndcg@10 --permutations 500 --bootstrap 50"
+    command = f'"{sys.executable}" -m penchant {line} | true; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == GATE, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_what_learned_from_the_questions_passes_no_gate(penchant, home):
+    line = f"compare {home / 'run'} {home / 'run'} --split leave_last,k=2 --bootstrap 50 --json"
+    fair = penchant(f"{line} --part test --gate ndcg@10")
+    assert fair.code == 0, fair.err
+    assert fair.json["cautions"] == []
+    for gate in ("--gate", "--better"):
+        said = penchant(f"{line} --part valid {gate} ndcg@10")
+        assert said.code == GATE
+        assert "learned from what it was asked" in said.err
+        assert "clearly" not in said.err
+        assert len(said.json["cautions"]) == 2
+    assert penchant(f"{line} --part valid").code == 0  # no gate, no verdict
 
 
 def test_a_failed_gate_says_what_failed(penchant, home, pair):
@@ -179,6 +206,8 @@ def test_too_few_users_pass_no_gate(penchant, home, pair, tmp_path):
         ("{home}/run {pair}/good.parquet --gate ndcg@0", "names such as ndcg@10"),
         ("{home}/run {pair}/good.parquet --split leave_last,k=2", "--at cut"),
         ("{home}/run {pair}/good.parquet --level 95", "--level=95.0: expected"),
+        ("{home}/run {pair}/good.parquet --permutations 18", "--permutations=18: expected at least 19"),
+        ("{home}/run {pair}/good.parquet --level 0.99999", "--permutations=10000: expected at least 99,999"),
         ("{pair} {home}/run", "bundle"),
         ("{home}/run", "required: B"),
     ],

@@ -46,13 +46,23 @@ def test_our_lists_read_back_get_the_figures_of_the_bundle(penchant, home, lists
 
 
 def test_a_run_is_tested_against_the_bundle_as_compare_does(penchant, home, lists):
-    line = f"evaluate {home / 'run'} --run {lists / 'ours.csv'} --bootstrap 50"
+    line = f"evaluate {home / 'run'} --run {lists / 'worst.trec'} --bootstrap 50 --seed 3"
     said = penchant(line)
-    assert "paired permutation test over users, ours against " in said.out
+    assert "paired permutation test over users, worst against " in said.out
     (told,) = penchant(f"{line} --json").json["tests"]
-    compared = penchant(f"compare {home / 'run'} {lists / 'ours.csv'} --bootstrap 50 --json").json
-    assert told["b"] == "ours"
+    more = "--bootstrap 50 --seed 3 --metrics ndcg@10,recall@10,mrr@10 --json"
+    compared = penchant(f"compare {home / 'run'} {lists / 'worst.trec'} {more}").json
+    assert (told["a"], told["b"]) == ("Funnel", "worst")
     assert told["comparisons"] == compared["comparisons"]
+    by_name = {one["metric"]: one for one in told["comparisons"]}
+    assert by_name["mrr@10"]["b"] == metrics(penchant(f"{line} --json").json["systems"][0])["mrr@10"]
+    assert by_name["mrr@10"]["difference"]["value"] == by_name["mrr@10"]["b"] - by_name["mrr@10"]["a"] != 0
+    assert by_name["mrr@10"]["difference"]["low"] < by_name["mrr@10"]["difference"]["high"]
+    assert by_name["recall@10"]["p"] == 1.0
+    (plain,) = penchant(line.replace("--bootstrap 50", "--bootstrap 0") + " --json").json["tests"]
+    for one, other in zip(plain["comparisons"], told["comparisons"], strict=True):
+        assert (one["p"], one["difference"]["value"]) == (other["p"], other["difference"]["value"])
+        assert one["difference"]["low"] is None
 
 
 def test_without_a_bundle_the_recipe_says_data_and_split(penchant, home, lists):

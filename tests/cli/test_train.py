@@ -123,6 +123,20 @@ def test_evaluate_asks_as_the_run_did_unless_told_otherwise(penchant, home, tmp_
     assert (recipe["at"], recipe["candidates"], recipe["cutoffs"]) == ("each", "seen", [5, 10])
 
 
+def test_evaluate_asks_rankers_and_parts_as_the_run_did(penchant, home, tmp_path):
+    asked = "--set evaluate.negatives=3 --set evaluate.part=valid"
+    line = f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} {asked}"
+    assert penchant(line).code == 0
+    before = json.loads((tmp_path / "run" / "result.json").read_text())
+    again = penchant(f"evaluate {tmp_path / 'run'} --bootstrap 20 --json").json
+    assert before["ranker"]["setting"]["negatives"] == 3
+    assert before["setting"]["part"] == "valid"
+    assert again["setting"] == before["setting"]
+    assert again["ranker"]["setting"] == before["ranker"]["setting"]
+    assert again["ranker"]["systems"][0]["metrics"] == before["ranker"]["systems"][0]["metrics"]
+    assert penchant(f"evaluate {tmp_path / 'run'} --part test --json").json["setting"]["part"] == "test"
+
+
 def test_evaluate_keeps_to_the_published_setting_of_the_run(penchant, home, tmp_path):
     changed = "'evaluate={setting: s3rec, bootstrap: 0}'"
     said = penchant(f"train {home / 'tiny.yaml'} --out {tmp_path / 'run'} --set {changed}")

@@ -167,7 +167,7 @@ def test_arguments_are_refused_by_name():
         ("users", lambda: bootstrap(values, np.arange(4))),
         ("weights", lambda: bootstrap(values, users, weights=np.array([1.0, -1, 1]))),
         ("weights", lambda: bootstrap(values, users, weights=np.ones(2))),
-        ("resamples", lambda: bootstrap(values, users, resamples=0)),
+        ("resamples", lambda: bootstrap(values, users, resamples=-1)),
         ("level", lambda: bootstrap(values, users, level=95)),
         ("values", lambda: bootstrap({}, users)),
         ("values", lambda: bootstrap({"s": {}}, users)),

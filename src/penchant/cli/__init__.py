@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
@@ -153,16 +154,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options, flags = _options(words)
     except SystemExit as stop:  # argparse has said why
-        return int(stop.code or 0)
+        return _flushed(int(stop.code or 0))
     command = COMMANDS[options.command]
     try:
         code = getattr(import_module(command.module), command.function)(options)
     except KeyboardInterrupt:
         goes_on = "; the same command goes on from its last checkpoint" if command.resumes else ""
         return _told(f"interrupted{goes_on}", INTERRUPTED)
-    except BrokenPipeError:  # the reader (head, less) has seen enough; the interpreter must not flush again
-        sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
-        return FINE
     except PenchantError as error:
         if options.debug:
             raise
@@ -183,19 +181,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _told(
             f"{error.filename or 'input or output'}: {error.strerror or error}", BAD if named else BROKEN
         )
-    return code or FINE
+    return _flushed(code or FINE)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once stdout is written: a reader (head, less) that has seen enough changes nothing."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_left()
+    return code
+
+
+def reader_left() -> None:
+    """Nobody reads stdout any more: the rest goes nowhere, and the command goes on to its own end."""
+    with suppress(OSError, ValueError):  # ValueError: a stdout that is no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _by_flag(error: ArgumentError, flags: Collection[str]) -> ArgumentError:
     """An error of the library in the words of the command line: `--cutoffs` for `cutoffs`."""
     name = re.split(r"\W", error.name)[0]
-    flag = _CALLED.get(name, f"--{name.replace('_', '-')}")
+    own = f"--{name.replace('_', '-')}"
+    flag = own if own in flags else _CALLED.get(name, own)
     return error.renamed(flag + error.name.removeprefix(name)) if flag in flags else error
 
 
 def _told(message: str, code: int) -> int:
-    sys.stderr.write(f"penchant: {message}\n")
-    return code
+    with suppress(BrokenPipeError):
+        sys.stderr.write(f"penchant: {message}\n")
+    return _flushed(code)
 
 
 def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -58,6 +58,7 @@ def _run_of(bundle: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
             try:
                 result = json.loads(file.read_text(encoding="utf-8"))
                 split, asked = result["run"]["split"], dict(result["setting"])
+                asked["negatives"] = (result["ranker"] or result)["setting"]["negatives"]
             except (ValueError, KeyError, TypeError):
                 raise StoreError(
                     f"{file}: not the result of a run.\n  Fix: say --split or --recipe."

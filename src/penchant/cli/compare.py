@@ -22,18 +22,19 @@ _METRICS = ("ndcg@10", "recall@10", "mrr@10")
 
 
 class _Gate(NamedTuple):
-    """A condition on the second system: "not worse" or "better" by a metric; and whether it holds."""
+    """What is asked of the second system: "not worse" or "better" by a metric; if it holds, or why not."""
 
     metric: str
     asks: str
     passed: bool
+    why: str
 
     def told(self, system: str) -> str:
         """In words."""
-        fact = self.asks.replace("better", "clearly better").replace("not worse", "not clearly worse")
-        if not self.passed:
-            fact = fact.removeprefix("not ") if fact.startswith("not ") else f"not {fact}"
-        return f"gate {'passed' if self.passed else 'failed'}: {system} is {fact} by {self.metric}"
+        if self.passed:
+            fact = self.asks.replace("better", "clearly better").replace("not worse", "not clearly worse")
+            return f"gate passed: {system} is {fact} by {self.metric}"
+        return f"gate failed: {system} {self.why}"
 
 
 def run(options: argparse.Namespace) -> int | None:
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int | None:
     )  # fmt: skip
     _show(found, result, a, b, screen)
     places = tell_places(list(runs.values()), asked, result, screen)
-    gates = _gates(found, options)
+    gates = _gates(found, options, fair=not result.systems[0].caution)
     for gate in gates:
         tell = screen.say if gate.passed else screen.warn
         tell(gate.told(b))
@@ -73,6 +74,8 @@ def run(options: argparse.Namespace) -> int | None:
             "queries": len(result.users),
             "users": result.n_users,
             "left_out": dict(result.left_out),
+            "verdict": result.verdict,
+            "cautions": result.cautions,
             "runs": told_runs(files.values(), runs.values(), places),
             "comparisons": [one.as_dict() for one in found],
             "gates": [gate._asdict() for gate in gates],
@@ -119,20 +122,33 @@ def _show(found: Sequence[Comparison], result: Result, a: str, b: str, screen: S
     show_comparisons(found, a, b, screen)
 
 
-def _gates(found: Sequence[Comparison], options: argparse.Namespace) -> list[_Gate]:
-    """What `--gate` and `--better` ask, and whether it holds."""
+def _gates(found: Sequence[Comparison], options: argparse.Namespace, *, fair: bool) -> list[_Gate]:
+    """What `--gate` and `--better` ask, and whether it holds.
+
+    Args:
+        found: by metric.
+        options: `gate` and `better`.
+        fair: whether B has not learned from what it was asked; what has passes no gate.
+    """
     by_name = {one.metric: one for one in found}
-    return [
-        *(_Gate(name, "not worse", _not_worse(by_name[name])) for name in dict.fromkeys(options.gate)),
-        *(_Gate(name, "better", by_name[name].verdict == "higher") for name in dict.fromkeys(options.better)),
-    ]
+    leaks = None if fair else "learned from what it was asked"
+    gates: list[_Gate] = []
+    for name in dict.fromkeys(options.gate):
+        why = leaks or _worse(by_name[name])
+        gates.append(_Gate(name, "not worse", why is None, why or ""))
+    for name in dict.fromkeys(options.better):
+        better = by_name[name].verdict == "higher"
+        why = leaks or (None if better else f"is not clearly better by {name}")
+        gates.append(_Gate(name, "better", why is None, why or ""))
+    return gates
 
 
-def _not_worse(one: Comparison) -> bool:
-    """Whether a gate lets B through: not where too few can tell, nor where its own test says worse.
+def _worse(one: Comparison) -> str | None:
+    """Why a gate does not let B through: where too few can tell, or where its own test says worse.
 
     Uncorrected: that other metrics are looked at beside it must not help a worse system through.
     """
     if too_few(one.difference.users):
-        return False
-    return not (one.difference.value < 0 and one.p <= 1 - one.level)
+        return f"may be worse by {one.metric}: {one.difference.users} users are too few to tell"
+    worse = one.difference.value < 0 and one.p <= 1 - one.level
+    return f"is clearly worse by {one.metric}" if worse else None

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from penchant.cli import reader_left
 from penchant.data.atomic import atomic_file
 
 _IDS = ("user", "item", "similar")
@@ -93,7 +94,10 @@ class Screen:
         with self._out.capture() as drawn:
             self._out.print(table)
         lines = [line.rstrip() for line in drawn.get().splitlines()]
-        self._out.file.write("\n".join([*lines, ""]))  # Rich fills lines with blanks
+        try:
+            self._out.file.write("\n".join([*lines, ""]))  # Rich fills lines with blanks
+        except BrokenPipeError:
+            self._out.on_broken_pipe()
 
     def frame(self, frame: pl.DataFrame, *, title: str | None = None) -> None:
         """A Polars frame as a table; ids are names, not numbers."""
@@ -103,8 +107,12 @@ class Screen:
     def answer(self, value: object) -> None:
         """The result for programs: one JSON document on stdout, with `--json` only."""
         if self.json:
-            sys.stdout.write(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-            sys.stdout.flush()
+            text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+            try:
+                sys.stdout.write(f"{text}\n")
+                sys.stdout.flush()
+            except BrokenPipeError:
+                reader_left()
 
     def _warn(self, message: Warning | str, *_: object, **__: object) -> None:
         self.warn(str(message))
@@ -126,9 +134,21 @@ class _Handler(logging.Handler):
             self._screen.log(words)
 
 
+class _Console(Console):
+    """A console whose command goes on when its reader has seen enough: an exit code may be a gate."""
+
+    def on_broken_pipe(self) -> None:
+        """Says nothing more."""
+        self.quiet = True
+        if not self.stderr:
+            reader_left()
+
+
 def _console(*, stderr: bool) -> Console:
     there = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if there else _WIDTH)
+    return _Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, width=None if there else _WIDTH
+    )
 
 
 def _numeric(value: object) -> bool:

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
             result, [*(r.name for r in runs), *(row.name for row in result.systems[len(runs) :])]
         )
     named = [str(name) for name in (*files, options.bundle) if name is not None]
-    show(result, screen, title=f"{', '.join(named)}: {options.part} part")
+    show(result, screen, title=f"{', '.join(named)}: {asked.part.name} part")
     tell_newcomers(result, asked.part.split, screen)
     places = tell_places(runs, asked, result, screen)
     if options.report is not None:
@@ -72,7 +72,7 @@ def _tested(result: Result, screen: Screen) -> list[dict[str, Any]]:
     for other in others:
         found = compare_values(
             other.per_query, first.per_query, result.users, metrics=shown_metrics(result),
-            resamples=max(1, result.setting.bootstrap), level=result.setting.level, seed=result.setting.seed,
+            resamples=result.setting.bootstrap, level=result.setting.level, seed=result.setting.seed,
         )  # fmt: skip
         screen.say("", f"paired permutation test over users, {first.name} against {other.name}")
         show_comparisons(found, other.name, first.name, screen)

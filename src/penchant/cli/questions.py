@@ -75,11 +75,11 @@ def ask(options: argparse.Namespace, bundles: Sequence[Bundle], screen: Screen) 
     split = split_asked(options, bundles, data=options.data, published=published)
     for bundle in bundles:
         _tell_unknown(bundle, split, screen)
-    part = split.test if options.part == "test" else split.valid
+    part = split.valid if (options.part or before.get("part")) == "valid" else split.test
     queries = part(said["at"] or "each") if published is None else published.queries(part)[0]
     conditions = {
         "setting": published, "candidates": said["candidates"], "exclude_seen": said["seen"],
-        "cutoffs": said["cutoffs"],
+        "cutoffs": said["cutoffs"], "negatives": before.get("negatives"),
     }  # fmt: skip
     return Asked(part, queries, published, conditions)
 
@@ -90,7 +90,7 @@ def _asked_before(options: argparse.Namespace, bundles: Sequence[Bundle]) -> dic
         return {}
     if options.recipe is not None:
         recipe = read_recipe(options.recipe, trust=options.trust)
-        asked: dict[str, Any] = {"at": recipe.at, **recipe.evaluate}
+        asked: dict[str, Any] = {"part": recipe.part, "at": recipe.at, **recipe.evaluate}
         chosen: PublishedSetting | None = asked.get("setting")
         asked["name"] = None if chosen is None else chosen.name
     else:

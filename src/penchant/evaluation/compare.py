@@ -124,7 +124,7 @@ def bootstrap(
         values: metric by query, by system: `values["sasrec"]["ndcg@10"][q]`.
         users: whose query each is.
         weights: of queries, at least 0; 1 by default.
-        resamples: R; 2,000 leaves about 6 % of a standard error to chance in a 95 % bound.
+        resamples: R; 2,000 leaves about 6 % of a standard error to chance in a 95 % bound. 0: no intervals.
         level: of the intervals.
         seed: of the draws.
 
@@ -147,9 +147,9 @@ def bootstrap(
     weight = np.ones(len(users)) if weights is None else np.asarray(weights, dtype=np.float64)
     if weight.shape != users.shape or not (weight >= 0).all():
         raise ArgumentError("weights", list(weight.shape), expected="one of at least 0 a query")
-    if resamples < 1 or not 0 < level < 1:
-        wrong = ("resamples", resamples) if resamples < 1 else ("level", level)
-        raise ArgumentError(*wrong, expected="resamples of at least 1 and a level inside (0, 1)")
+    if resamples < 0 or not 0 < level < 1:
+        wrong = ("resamples", resamples) if resamples < 0 else ("level", level)
+        raise ArgumentError(*wrong, expected="resamples of at least 0 and a level inside (0, 1)")
 
     usable = ~np.isnan(table).any(0) & (weight > 0)  # [M, Q]
     owner = np.unique(users, return_inverse=True)[1]

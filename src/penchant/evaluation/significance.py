@@ -1,5 +1,6 @@
 """Whether two systems differ by more than chance: paired permutation tests over users, and many at once."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Integral
@@ -13,6 +14,7 @@ from penchant.evaluation.compare import Floats, Interval, Verdict, bootstrap, to
 
 _EXACT = 12  # users that differ: up to so many, all 2^12 flips are looked at
 _CELLS = 1 << 22  # flips held at once, as float64: 32 MB
+_ROUNDED = 1e-6  # what 1 - level may be off by, in units of itself
 _EQUAL = 1e-12  # of the sum of all differences: sums in another order are equal up to so much
 
 
@@ -79,14 +81,15 @@ def compare_values(
         users: whose query each is: `result.users`.
         metrics: which; None: all that both have.
         weights: of queries, at least 0; 1 by default.
-        resamples: of users, for the interval.
+        resamples: of users, for the interval; 0 for none.
         permutations: for the test; see `permutation_test`.
         level: of the intervals; a verdict needs a corrected p of at most 1 - level.
         seed: of all draws.
 
     Shapes: values, users and weights [Q].
     Returns: a comparison a metric, in the order asked for.
-    Raises: ArgumentError where a metric is unknown or named twice, or as `bootstrap` raises.
+    Raises: ArgumentError where a metric is unknown or named twice, where so few permutations could never
+        reach the level, or as `bootstrap` raises.
 
     >>> rng = np.random.default_rng(0)
     >>> ours, theirs = rng.normal(1.0, 1.0, 50), rng.normal(0.0, 1.0, 50)
@@ -103,6 +106,13 @@ def compare_values(
             raise ArgumentError("metrics", name, expected="every metric once")
     if not names:
         raise ArgumentError("metrics", names, expected="at least one metric")
+    _whole("permutations", permutations, 1)
+    # p is at least 1 / (permutations + 1)
+    if 0 < level < 1 and (permutations + 1) * (1 - level) < 1 - _ROUNDED:
+        least = math.ceil(1 / (1 - level) - _ROUNDED) - 1
+        raise ArgumentError(
+            "permutations", permutations, expected=f"at least {least:,}: fewer cannot tell at level {level:g}"
+        )
     one, two = ({name: values[name] for name in names} for values in (a, b))
     found = permutation_test(one, two, users, weights=weights, permutations=permutations, seed=seed)
     drawn = bootstrap(

@@ -133,7 +133,7 @@ def _questions(parser: ArgumentParser) -> None:
         "--data", type=Path, metavar="STORE", help="ask about this log (the recipe's, or the bundle's own)"
     )
     group.add_argument(
-        "--part", choices=("valid", "test"), default="test", help="which part to ask about (test)"
+        "--part", choices=("valid", "test"), help="which part to ask about (the recipe's, or test)"
     )
     group.add_argument(
         "--at", choices=("each", "cut"), help="one query an event, or one a user (the recipe's, or each)"
