@@ -27,7 +27,6 @@ def test_help_imports_nothing_heavy(words):
     code = f"""
 import sys
 from penchant.cli import main
-from penchant.errors import ArgumentError
 status = main({words!r})
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
 sys.exit(status or bool(heavy) and f"imported {{heavy}}")
@@ -129,7 +128,8 @@ def command(monkeypatch):
 
     def replace(function):
         monkeypatch.setattr(
-            "penchant.cli.import_module", lambda _: type("module", (), {"run": staticmethod(function)})
+            "penchant.cli.import_module",
+            lambda _: type("module", (), dict.fromkeys(("run", "import_"), staticmethod(function))),
         )
 
     return replace
