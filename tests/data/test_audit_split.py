@@ -40,6 +40,15 @@ def test_file_order_that_follows_an_id_is_found_in_the_log_whatever_its_profile_
     assert Kind.FILE_ORDER in {note.kind for note in excluded.notes}
 
 
+def test_a_few_ties_are_not_said_to_be_in_order():
+    rows = [[2, 3, 4, 5], [6, 7, 8, 9]]
+    log = log_of(rows, times=[[1_000, 1_000, 1_000 + 9, 1_000 + 20]] * 2, items=10)
+    (note,) = [note for note in audit(split_leave_last(log)).notes if note.kind is Kind.TIES]
+    assert "too few to tell whether it follows the item id" in note.message
+    (note,) = [n for n in audit(split_leave_last(tied_log(list))).notes if n.kind is Kind.TIES]
+    assert "says nothing of the item id" in note.message
+
+
 def test_the_reader_s_hash_passes_where_its_file_does_not():
     g = Generator().manual_seed(2)
     seconds = [torch.randperm(50, generator=g)[:4].sort().values.tolist() for _ in range(60 * 3)]

@@ -37,7 +37,10 @@ def order_findings(split: Split) -> list[Finding]:
         order = "a seeded hash" if log.profile.tie_order == "hash" else "the file's order"
         told = f"{share}; histories leave that second out"
         if split.ties == "order":
-            told = f"{share}; {order} breaks these ties and says nothing of the item id"
+            says = "says nothing of the item id"
+            if follows is None:
+                says = "they are too few to tell whether it follows the item id"
+            told = f"{share}; {order} breaks these ties and {says}"
         return [_finding(Kind.TIES, "log", told, severity="note", count=count)]
     row = int(tied.nonzero()[0, 0]) + 1
     told = f"{share}, and among them the order follows the item id ({follows}), as in {words.owned(row)}"
@@ -50,7 +53,7 @@ def order_findings(split: Split) -> list[Finding]:
     return [_finding(Kind.FILE_ORDER, "log", told, fix, count=count, row=row)]
 
 
-def _follows(split: Split, tied: Tensor) -> str:
+def _follows(split: Split, tied: Tensor) -> str | None:
     """Whether the order of tied events follows the external item id: by the log, not by its profile."""
     log = split.log
     inside = torch.zeros(len(log), dtype=torch.bool)

@@ -1,5 +1,6 @@
 """The one order of every user's events: time, then file order (or a seeded hash where that follows an id)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ def order_events(
         keep[tied[twice]] = False
         place = np.cumsum(keep) - 1
         rows, tied, run = rows[keep], place[tied[~twice]], run[~twice]
-    follows = follows_id(run, item[rows[tied]], item_ids)
+    follows = follows_id(run, item[rows[tied]], item_ids) or ""
     if follows:
         chosen = rows[tied]
         rows[tied] = chosen[_hashed(run, user[chosen], item[chosen], seed)]
@@ -122,31 +123,49 @@ def _duplicates(run: np.ndarray, item: np.ndarray, event: np.ndarray | None) -> 
     return ~first.to_numpy()
 
 
-def follows_id(run: np.ndarray, item: np.ndarray, item_ids: pl.Series) -> str:
-    """Whether tied rows "ascend" or "descend" with the item id: "ascending", "descending", or "" for neither.
+def follows_id(run: np.ndarray, item: np.ndarray, item_ids: pl.Series) -> str | None:
+    """Whether tied rows go with the item id: "ascending", "descending", or "" for neither.
+
+    Ids are compared as numbers where they are numbers, else as text; text that ends in a number by that too.
 
     Args:
         run: [n] number of the tie that a row belongs to.
         item: [n] indices, from 2.
         item_ids: external ids in index order.
+
+    Returns: None where there are too few ties to tell.
     """
     neighbours = (run[1:] == run[:-1]) & (item[1:] != item[:-1])
     count = int(np.count_nonzero(neighbours))
     if count < _PAIRS:
-        return ""
-    rank = _rank(item_ids)
-    before, after = rank[item[:-1][neighbours] - 2], rank[item[1:][neighbours] - 2]
-    share = np.count_nonzero(after > before) / count
-    return "ascending" if share >= _SHARE else "descending" if share <= 1 - _SHARE else ""
+        return None
+    before, after = item[:-1][neighbours] - 2, item[1:][neighbours] - 2
+    for rank in _ranks(item_ids):
+        share = np.count_nonzero(rank[after] > rank[before]) / count
+        if share >= _SHARE or share <= 1 - _SHARE:
+            return "ascending" if share >= _SHARE else "descending"
+    return ""
 
 
-def _rank(ids: pl.Series) -> np.ndarray:
-    """Where each id stands among all of them: as numbers if they are numbers, else as text."""
-    if ids.dtype == pl.String:
-        numbers = ids.cast(pl.Int64, strict=False)
-        ids = ids if numbers.null_count() else numbers
-    rank = np.empty(len(ids), dtype=np.int64)
-    rank[ids.arg_sort().to_numpy()] = np.arange(len(ids))
+def _ranks(ids: pl.Series) -> Iterator[np.ndarray]:
+    """Where each id stands among all of them, in every order that a file may be sorted by."""
+    if ids.dtype != pl.String:
+        yield _places(ids.to_frame("id"))
+        return
+    numbers = ids.cast(pl.Int64, strict=False)
+    if not numbers.null_count():
+        yield _places(numbers.to_frame("id"))
+        return
+    yield _places(ids.to_frame("id"))
+    ends = ids.str.extract_groups(r"^(?<text>.*?)(?<number>\d{1,18})$").struct.unnest()
+    if not ends["number"].null_count():  # item_9 before item_10
+        yield _places(ends.with_columns(pl.col("number").cast(pl.Int64)))
+
+
+def _places(keys: pl.DataFrame) -> np.ndarray:
+    """The place of each row in the order of all columns."""
+    rank = np.empty(len(keys), dtype=np.int64)
+    rank[keys.select(pl.arg_sort_by(keys.columns)).to_series().to_numpy()] = np.arange(len(keys))
     return rank
 
 
