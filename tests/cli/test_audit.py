@@ -107,6 +107,19 @@ def test_a_leak_stops_a_run_before_it_trains(penchant, home, tmp_path, monkeypat
     assert penchant(f"audit {home / 'tiny.yaml'}").code == cli.GATE
 
 
+@pytest.mark.usefixtures("leaky")
+def test_a_leak_stops_a_search_before_its_first_trial(penchant, home, tmp_path, monkeypatch):
+    line = f"tune {home / 'tiny.yaml'} --out {tmp_path / 'tuned'} --trials 1"
+    line += " --set 'models.SASRec.tune={width: [4, 8]}'"
+    said = penchant(line)
+    assert said.code == cli.GATE
+    assert "training row after a held-out one" in said.err
+    assert not (tmp_path / "tuned").exists()
+    monkeypatch.setattr("penchant.cli.tune.tune", lambda *_, **__: pytest.fail("it tries"))
+    with pytest.raises(pytest.fail.Exception, match="it tries"):
+        penchant(f"{line} --no-audit")
+
+
 def test_a_count_over_test_rows_stops_a_run_before_it_is_evaluated(penchant, home, tmp_path, monkeypatch):
     real = train.fit
 

@@ -15,9 +15,10 @@ from logs import log_of, random_log
 from penchant.data import Pointwise, Sequences, Source, split_by_time, split_leave_last
 from penchant.data.audit import audit
 from penchant.data.findings import Kind
-from penchant.data.provenance import Provenance, provenance_of
+from penchant.data.provenance import WEIGHTS, Provenance, provenance_of
 from penchant.data.split import TRAIN
 from penchant.errors import ArgumentError, StoreError
+from penchant.evaluation import evaluate
 from penchant.protocols import Defaults, Loss
 from penchant.rank import DIN
 from penchant.retrieve import EASE, Popularity, SASRec
@@ -198,6 +199,54 @@ def test_somebody_s_trained_model_is_held_to_the_rows_of_its_fit():
     unknown = fit(Theirs(log.features), Source(Rows(), batch_size=64), **settings)
     notes = audit(split, statistics=[unknown]).notes
     assert "source of Rows" in str(next(note for note in notes if note.kind is Kind.NO_PROVENANCE))
+
+    class Spoken(Rows):
+        def __init__(self, split):
+            self.split = split  # its word on a split is not its word on rows
+            self.provenance = ()
+
+    silent = fit(Theirs(log.features), Source(Spoken(split), batch_size=64), **settings)
+    assert Kind.NO_PROVENANCE in {note.kind for note in audit(split, statistics=[silent]).notes}
+    said = Spoken(split)
+    said.provenance = (Provenance.of(WEIGHTS, split, everything(split).train.rows),)
+    spoken = fit(Theirs(log.features), Source(said, batch_size=64), **settings)
+    assert Kind.STATISTIC in kinds(audit(split, statistics=[spoken]))
+
+
+def test_an_epoch_that_is_chosen_by_test_rows_is_found():
+    split = split_leave_last(random_log())
+    settings = {"progress": False, "epochs": 2}
+    honest = fit(SASRec(split.log.features, width=4), split, **settings)
+    assert audit(split, statistics=[honest]).ok
+    for valid in (split.test, split.test(at="cut")):
+        chosen = fit(SASRec(split.log.features, width=4), split, valid=valid, **settings)
+        finding = one(audit(split, statistics=[chosen]), Kind.STATISTIC)
+        assert "'the epoch that is kept'" in finding.message
+        assert "test rows among them" in finding.message
+        assert "the epoch that is kept" in evaluate(chosen, split.test, bootstrap=0).cautions[0]
+
+
+def test_negatives_of_a_source_that_says_nothing_are_unknown():
+    split = split_leave_last(random_log(users=40))
+
+    class Silent:
+        def __init__(self):
+            self.inner = Sequences(split, negatives=4)
+
+        def __len__(self):
+            return len(self.inner)
+
+        def batch(self, index, generator):
+            return self.inner.batch(index, generator)
+
+    for examples, silent in (
+        (Silent(), True),
+        (Sequences(split, negatives=4), False),
+        (Sequences(split), False),
+    ):
+        notes = audit(split, Source(examples, batch_size=8)).notes
+        told = [note.message for note in notes if note.kind is Kind.NO_PROVENANCE]
+        assert ["its negatives were counted" in message for message in told] == [True] * silent
 
 
 def test_a_resumed_run_says_once_what_it_and_the_model_before_it_learned_from(tmp_path):

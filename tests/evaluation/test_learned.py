@@ -57,6 +57,15 @@ def test_validation_rows_may_be_learned_from_before_the_test_and_not_before_the_
     assert "test rows among them" in asked(counted(leaking(split)), split.valid(at="cut")).cautions[0]
 
 
+def test_where_a_log_is_too_large_to_keep_its_rows_parts_are_known_by_their_digest(split, monkeypatch):
+    monkeypatch.setattr("penchant.data.provenance._LONGEST", 0)
+    for model in (counted(split), counted(split.joined())):
+        assert model.provenance[0].exact is None
+        assert asked(model, split.test).cautions == []
+    assert len(asked(counted(split.joined()), split.valid).cautions) == 1
+    assert len(asked(counted(leaking(split)), split.test).cautions) == 1
+
+
 def test_a_funnel_names_the_stage_and_a_ranker_is_judged_too(split):
     fine, leaky = fit(EASE(split.log.features), split), counted(leaking(split))
     funnel = Funnel(retrieve=[fine, leaky], data=split.log)

@@ -159,6 +159,13 @@ def test_the_test_part_is_never_asked_for(split):
     assert settings_of(tune(several, sealed, trials=2, epochs=1, progress=False)) == settings_of(open_ones)
 
 
+@pytest.mark.parametrize("asked", ["part", "queries", "cut"])
+def test_nothing_is_chosen_by_test_rows(split, asked):
+    valid = {"part": split.test, "queries": split.test(), "cut": split.test(at="cut")}[asked]
+    with pytest.raises(ArgumentError, match=r"(?s)valid=.*no test rows.*Fix: pass split.valid"):
+        tune(partial(SASRec, width=4), split, {"history": Choice(5, 50)}, trials=1, valid=valid)
+
+
 def test_what_happens_in_test_rows_changes_no_trial(split):
     tested = split.part == 3
     item = split.log.item.clone()

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from torch import nn
 
+from penchant.cli.audit import audit_recipe, require_clean
 from penchant.cli.console import Screen, plain, program, write_json
 from penchant.cli.recipe import Recipe, read_recipe
 from penchant.cli.recipe_models import Planned
@@ -44,7 +45,10 @@ def run(options: argparse.Namespace) -> None:
     split: Split = recipe.split(log)
     rehearse(replace(recipe, evaluate={}), log, split)  # what is evaluated afterwards is not looked at
     screen.say(f"data: {len(log):,} events, {log.profile.users:,} users, {log.profile.items:,} items")
-    screen.say(f"split: {split!r}", f"{options.trials} trials a model, chosen by the valid part")
+    screen.say(f"split: {split!r}")
+    if not options.no_audit:
+        screen.say(require_clean(audit_recipe(replace(recipe, models=chosen), split), screen).line)
+    screen.say(f"{options.trials} trials a model, chosen by the valid part")
     with _quiet_training():
         tuned = _tuned(recipe, chosen, split, options, out, screen)
     told = tuned.as_dict() | {"recipe": plain(recipe.document.value), "penchant": version("penchant")}

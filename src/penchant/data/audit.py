@@ -16,7 +16,7 @@ from penchant.data.audit_split import (
     query_findings,
     table_findings,
 )
-from penchant.data.audit_statistics import statistic_findings
+from penchant.data.audit_statistics import statistic_findings, unsaid
 from penchant.data.batch import Batch
 from penchant.data.epoch_sample import sampled
 from penchant.data.findings import Audit, Finding, Kind, audit_of
@@ -183,6 +183,8 @@ def _source_findings(
     found = looker.findings()
     if provenance_of(examples):  # what its negatives were drawn from, and what they avoid
         found += statistic_findings(tracer.split, name, examples, kind=Kind.NEGATIVES)
+    elif looker.drew:
+        found.append(unsaid(name, "from which rows its negatives were counted"))
     return found, looker.looked_at(whole=whole)
 
 

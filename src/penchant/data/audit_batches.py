@@ -59,6 +59,11 @@ class BatchAudit:
         self.drawn = Drawn(tracer)
         self._untraced = Untraced(where)
 
+    @property
+    def drew(self) -> bool:
+        """Whether there were negatives."""
+        return self._seen.negatives > 0
+
     # -- batches ---------------------------------------------------------------------------------------------
 
     def look(self, batch: Batch) -> None:

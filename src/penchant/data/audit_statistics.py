@@ -29,9 +29,9 @@ def statistic_findings(
     counts = hasattr(thing, "solve") or hasattr(thing, "prepare") or not isinstance(thing, nn.Module)
     silent = not any(one.what == WEIGHTS for said in counted.values() for one in said)
     if trained and silent and getattr(thing, "fitted", True) is not False:
-        found.append(_unsaid(name, "from which rows its weights were learned"))
+        found.append(unsaid(name, "from which rows its weights were learned"))
     elif counts and not counted:
-        found.append(_unsaid(name, "on which rows it was counted"))
+        found.append(unsaid(name, "on which rows it was counted"))
     for part, said in counted.items():
         where = f"{name}.{part}" if part else name
         found += [finding for one in said if (finding := _counted(split, where, one, kind)) is not None]
@@ -41,7 +41,7 @@ def statistic_findings(
 def _counted(split: Split, where: str, said: Provenance, kind: Kind) -> Finding | None:
     """What is wrong with one count; None for nothing."""
     if not said.log:
-        return _unsaid(where, f"from which rows of {said.split} its {said.what} were learned")
+        return unsaid(where, f"from which rows of {said.split} its {said.what} were learned")
     another = said.log != split.log_digest
     rows = said.rows_in(split)
     if split.part.device.type != "cpu":
@@ -97,7 +97,8 @@ def _untold(split: Split, where: str, said: Provenance, kind: Kind) -> Finding |
     return Finding(kind, "violation", where, told, _FIX, max(more, 1), stray)
 
 
-def _unsaid(name: str, what: str) -> Finding:
+def unsaid(name: str, what: str) -> Finding:
+    """The note that nobody can know what was counted: `what` is not said."""
     told = f"it does not say {what}, so that is unknown"
     fix = "fit and save it anew; a class of your own keeps `Provenance.of(...)` in `self.provenance`"
     return Finding(Kind.NO_PROVENANCE, "note", name, told, fix)

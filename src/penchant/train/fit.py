@@ -14,6 +14,7 @@ from torch import nn
 from penchant.data.interactions import check_numbering
 from penchant.data.loader import Source
 from penchant.data.provenance import WEIGHTS, Provenance, note, provenance_of
+from penchant.data.sources import Pointwise, Sequences
 from penchant.data.split import Part, Queries, Split
 from penchant.errors import ArgumentError, StoreError, TrainingError
 from penchant.protocols import Callback, Defaults, Prepares, Solvable, Trainable, Weigher, mark_fitted
@@ -22,7 +23,7 @@ from penchant.train.console import Screen, fit_line, log, model_line
 from penchant.train.loop import Checkpoint, Loop, Plan, Precision
 from penchant.train.optim import RowwiseAdamW, groups, sparse_tables
 from penchant.train.resume import Run, fingerprint, load_run
-from penchant.train.stopping import Valid, Validation
+from penchant.train.stopping import Valid, Validation, test_rows
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -142,7 +143,8 @@ def fit(
                 if validation is not None and fabric.is_global_zero:
                     model.eval()
                     validation.try_out(model)
-            _note_rows(model, before, source, rows)
+            _note_rows(model, before, source)
+            _note_choice(model, validation)
             loop.go()
     model.training_log = run.state.log  # type: ignore[assignment]
     return model.eval()
@@ -158,26 +160,33 @@ def _rows_of(split: Split | Source) -> Split | None:
     return split if isinstance(split, Split) else getattr(split.examples, "split", None)
 
 
-def _note_rows(
-    model: nn.Module, before: Mapping[str, Sequence[Provenance]], source: Source, rows: Split | None
-) -> None:
+def _note_rows(model: nn.Module, before: Mapping[str, Sequence[Provenance]], source: Source) -> None:
     """Says on which rows the weights are about to be learned, beside those that they were learned on before.
+
+    Examples of somebody's own say it themselves, in `provenance`; else nobody knows.
 
     Args:
         model: what learns.
         before: what it said before it was prepared, which may have replaced it.
         source: what it learns from.
-        rows: the split behind it, if any.
     """
     parts = dict(model.named_modules())
     for name, said in before.items():
         if kept := [one for one in said if one.what == WEIGHTS]:
             note(parts[name], *kept)
-    split: object = getattr(source.examples, "split", rows)
-    if isinstance(split, Split):
-        note(model, Provenance.of(WEIGHTS, split, split.train.rows))
-    else:
-        note(model, Provenance.unknown(WEIGHTS, f"a source of {type(source.examples).__name__}"))
+    examples: Any = source.examples
+    said = [one for one in getattr(examples, "provenance", ()) if one.what == WEIGHTS]
+    if not said and type(examples) in (Pointwise, Sequences):  # a subclass may have rows of its own
+        said = [Provenance.of(WEIGHTS, examples.split, examples.split.train.rows)]
+    note(model, *(said or [Provenance.unknown(WEIGHTS, f"a source of {type(examples).__name__}")]))
+
+
+def _note_choice(model: nn.Module, validation: Validation | None) -> None:
+    """Says where the epoch that is kept is chosen by rows that are to be reported on."""
+    if validation is None or validation.queries is None:
+        return
+    if len(rows := test_rows(validation.queries)):
+        note(model, Provenance.of("the epoch that is kept", validation.queries.split, rows))
 
 
 def _kept_in(checkpoint: str | Path | Checkpoint | None) -> Checkpoint | None:

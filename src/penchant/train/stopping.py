@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
-from penchant.data.split import Part, Queries
+from penchant.data.split import TEST, Part, Queries
 from penchant.errors import ArgumentError, nearest
 from penchant.protocols import Ranker, Retriever
 
@@ -72,6 +72,16 @@ class Validation:
                 fix=nearest(self.metric, list(metrics)),
             )  # fmt: skip
         return dict(metrics)
+
+
+def test_rows(asked: Queries) -> Tensor:
+    """The rows that are asked about and stand in the test part of their split, ascending, [n] int64.
+
+    What is chosen by them cannot be reported on them.
+    """
+    part = asked.split.part
+    rows = asked.row.to(part.device)
+    return rows[part.index_select(0, rows) == TEST].unique()
 
 
 def _asking(queries: Queries, metric: str) -> Valid:

@@ -23,7 +23,7 @@ from penchant.train.checkpoint import describe
 from penchant.train.fit import fit, planned, preferences
 from penchant.train.resume import rows
 from penchant.train.space import Choice, Space, Uniform, Whole
-from penchant.train.stopping import Valid, Validation, goodness
+from penchant.train.stopping import Valid, Validation, goodness, test_rows
 from penchant.train.study import Asked, Study, Trial, storage
 from penchant.train.tuned import Searched, Tuned, is_json
 
@@ -80,7 +80,7 @@ def tune(
         seed: of the draws, of the models and of their training.
         study: a folder to keep the search in: a killed one goes on there, in the middle of a training too,
             and a finished one goes on with a larger number of trials.
-        valid: as `fit` takes it; None: the valid part of `split`.
+        valid: as `fit` takes it, without test rows; None: the valid part of `split`.
         progress: whether to draw a bar (on a terminal), else to print a line a trial.
         fit: further arguments of `fit`, the same in all trials: epochs, device, ...; one that `space` has
             too is where the search begins.
@@ -90,7 +90,7 @@ def tune(
         StoreError: the study belongs to another search (the error says in what), or another process is at it.
         MissingExtraError: without the extra "tune".
     """
-    _check(split, trials, fit)
+    _check(split, trials, fit, valid)
     searches = _searches(models, space)
     # a search for several models checks all of them before the first one learns
     jobs = [
@@ -118,11 +118,17 @@ def tune(
     return Tuned({job.name: job.searched(found[job.name]) for job in jobs}, split.name)
 
 
-def _check(split: Split, trials: Any, fit: Mapping[str, Any]) -> None:
+def _check(split: Split, trials: Any, fit: Mapping[str, Any], valid: Part | Queries | Valid | None) -> None:
     if not isinstance(split, Split):
         raise ArgumentError("split", split, expected="a Split, whose valid part the settings are chosen by")
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
         raise ArgumentError("trials", trials, expected="an integer of at least 1")
+    asked = valid() if isinstance(valid, Part) else valid
+    if isinstance(asked, Queries) and len(test_rows(asked)):
+        raise ArgumentError(
+            "valid", valid, expected="no test rows: what is chosen by them cannot be reported on them",
+            fix="pass split.valid, or queries of it",
+        )  # fmt: skip
     for name, value in fit.items():
         if name not in _GIVEN_FIT:
             raise ArgumentError(name, value, expected=f"an argument of fit ({nearest(name, _GIVEN_FIT)})")

@@ -71,9 +71,7 @@ are the other keys. Paths in a recipe are relative to the recipe.""",
     changes(parser)
     parser.add_argument("--check", action="store_true", help="check the recipe and stop")
     parser.add_argument("--fresh", action="store_true", help="do not go on from checkpoints: start anew")
-    parser.add_argument(
-        "--no-audit", action="store_true", help="train and evaluate even what leaks (see penchant audit)"
-    )
+    _no_audit(parser)
     trust(parser)
 
 
@@ -115,6 +113,7 @@ the best settings, for `penchant train`), FOLDER/tune.json and FOLDER/report.htm
     )
     changes(parser)
     seed(parser, "the draws, and of models and their training where the recipe says none")
+    _no_audit(parser)
     trust(parser)
 
 
@@ -130,7 +129,7 @@ is trained. Of a bundle, or the folder of a `penchant train` run: the same, and
 on which rows the models of the bundle were counted. Ends with 3 where something
 was learned from, or is asked with, what came later; says what is inherent, such
 as other users' future in a split per user. `penchant train` does this by itself
-before it trains and before it evaluates.""",
+before it trains and before it evaluates, `penchant tune` before its first trial.""",
         """\
   $ penchant demo --prepare
   $ penchant audit demo/first.yaml
@@ -155,3 +154,9 @@ def _count_or_all(text: str) -> int | None:
 
 
 _count_or_all.__name__ = "integer or 'all'"
+
+
+def _no_audit(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-audit", action="store_true", help="train even what leaks, and go on (see penchant audit)"
+    )
