@@ -50,6 +50,16 @@ def test_the_jackknife_is_the_obvious_one():
         assert means["a"][name].high - means["a"][name].value == pytest.approx(1.959964 * error)
 
 
+def test_groups_of_unequal_size_are_no_news():
+    """300 users in 200 groups, of one or of two; everybody is shown four items of their own."""
+    own = torch.arange(1200).reshape(300, 4) + 1
+    means, _ = used({"a": own}, np.arange(300), torch.arange(2001) > 0, SETTING)
+    found = means["a"][f"item_coverage@{LENGTH}"]
+    assert found.value == pytest.approx(1200 / 2000)
+    # every user brings as much as any other, so nothing is left to chance
+    assert found.high - found.low < 0.002
+
+
 def test_intervals_hold_what_as_many_users_cover_and_resampling_them_would_not():
     rng, users, runs = np.random.default_rng(2), 30, 60
     pairs = [(lists(users, 1.2, rng), lists(users, 0.9, rng)) for _ in range(runs)]

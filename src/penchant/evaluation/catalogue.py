@@ -24,12 +24,11 @@ def used(
 
     The intervals come from a jackknife, not from the bootstrap. A resample of users holds 63 % of them, some
     twice, and so covers fewer items than all of them do, every time: a percentile interval would lie beside
-    its own estimate (in our simulation 95 % intervals of coverage held the truth 1 time in 100, those of Gini
-    1 time in 7; the ones here 93 to 99 times). Leaving out users repeats nobody. Each of at most 200 groups
-    of users is left out in turn, the same ones for all systems, so differences are paired; the variance is
-    that of the figures without a group, scaled up, which on average is never too small (Efron and Stein), and
-    the interval is the normal one. It speaks of other users of the same number: coverage grows with how many
-    are asked.
+    its own estimate. Leaving out users repeats nobody. Each of at most 200 groups of users is left out in
+    turn, the same ones for all systems, so differences are paired; the variance is that of the figures
+    without a group, scaled up by how large it is, which for groups of one size is on average never too small
+    (Efron and Stein), and the interval is the normal one. It speaks of other users of the same number:
+    coverage grows with how many are asked.
 
     Args:
         lists: of every system, the items it answered.
@@ -39,7 +38,8 @@ def used(
 
     Shapes: lists [Q, K]; users [Q]; recommendable bool [V].
     Returns: estimates by system and metric, and differences likewise, the first system's left out.
-    Source: Efron and Stein 1981, theorem 1; Burnham and Overton 1978 for the jackknife of a number of kinds.
+    Source: Efron and Stein 1981, theorem 1; Burnham and Overton 1978 for the jackknife of a number of kinds;
+        Busing, Meijer and van der Leeden 1999 for groups of unequal size.
     """
     owner = np.unique(users, return_inverse=True)[1]
     count = int(owner.max()) + 1 if len(owner) else 0
@@ -48,12 +48,13 @@ def used(
     order = torch.from_numpy(np.argsort(place[owner], kind="stable"))
     sizes = np.bincount(place[owner], minlength=groups).tolist()
     whose = torch.from_numpy(owner)[order].split(sizes)
+    share = np.bincount(place, minlength=groups) / max(count, 1)  # of the users, by group
     found = {name: _without(shown[order].split(sizes), whose, recommendable) for name, shown in lists.items()}
     first = next(iter(found))
 
     def estimates(figures: tuple[Floats, Floats], bounds: tuple[float, float]) -> dict[str, Estimate]:
         whole, without = figures
-        low, high = _interval(whole, without, setting.level)
+        low, high = _interval(whole, without, share, setting.level)
         low, high = low.clip(*bounds), high.clip(*bounds)
         depth = next(iter(lists.values())).shape[1]
         return {
@@ -130,10 +131,14 @@ class _Left:
         return found
 
 
-def _interval(whole: Floats, without: Floats, level: float) -> tuple[Floats, Floats]:
+def _interval(whole: Floats, without: Floats, share: Floats, level: float) -> tuple[Floats, Floats]:
+    """The jackknife of figures [M] by those without each group [G, M], of a share [G] of the users."""
     groups = len(without)
     if groups < 2:
         return np.full(len(whole), np.nan), np.full(len(whole), np.nan)
-    error = np.sqrt((groups - 1) / groups * np.square(without - without.mean(0)).sum(0))
+    part = share[:, None]
+    pseudo = (whole - (1 - part) * without) / part
+    centre = groups * whole - ((1 - part) * without).sum(0)
+    error = np.sqrt((part / (1 - part) * np.square(pseudo - centre)).mean(0))
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     return whole - reach, whole + reach
