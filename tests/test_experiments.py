@@ -25,7 +25,8 @@ def experiment(monkeypatch):
 
 
 def published_row(module, arm, log, seed=0, value=0.05):
-    found = {"audit": "clean" if arm == "Popularity" else "violation", "tied": [20]}
+    found = {"audit": "clean" if arm == "Popularity" else "violation", "tied": [20], "settings": ""}
+    found |= {"settings": module._settings(module.ARMS[arm])} if module.ARMS[arm].fit else {}
     found |= {"epochs": 5, "best_epoch": 3, "valid": value} if module.ARMS[arm].fit else {}
     for name in ("s3rec", "rectools_loo", "s3rec, mask 0"):
         found[name] = dict.fromkeys(module.METRICS, value)
@@ -49,6 +50,16 @@ def test_the_page_of_published_figures_is_written_from_what_was_run(experiment, 
     better = [published_row(module, arm, log, s, 0.2) for arm in trained for log in logs for s in (0, 1)]
     near = [line for line in module.page(counts + better).splitlines() if "SASRec, BCE, Beauty" in line]
     assert "met" in near[0]
+
+
+def test_settings_are_those_of_the_rows_and_not_of_today(experiment):
+    module = experiment("published")
+    arm = "SASRec, BCE"
+    rows = [published_row(module, a, log) for a in (module.LEAK, "Popularity", arm) for log in module.LOGS]
+    rows[-1]["found"]["settings"] = "objective other | epochs 7"
+    text = module.page(rows).split("## How ours are made")[1]
+    assert "objective other; epochs 7" in text
+    assert module._settings(module.ARMS[arm]).replace(" | ", "; ") in text
 
 
 def truth_row(model, world, lead, seed, rivals):

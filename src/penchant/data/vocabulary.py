@@ -96,7 +96,7 @@ class Vocabulary:
 
     @cached_property
     def digest(self) -> str:
-        """The same for the same ids in the same order, wherever they are from; 0.3 s for 5 million texts."""
+        """The same for the same ids in the same order, wherever they are from."""
         if self._stored_digest is not None:
             return self._stored_digest
         found = hashlib.sha256(f"{self._count} {self._dtype}".encode())

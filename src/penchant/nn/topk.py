@@ -4,7 +4,7 @@ Two ideas carry the speed. Blocks: the k largest numbers of a row lie in those k
 maxima are largest, so one pass takes maxima and all that follows looks at 8 k numbers instead of V. Keys: a
 float32 and its column fit one int64 that sorts as the float does, and numpy partitions those with SIMD
 instructions. It is numpy all the way, with threads of our own: two dozen small torch operations would meet at
-two dozen barriers, and on a busy machine that took 50 times as long.
+two dozen barriers, at each of which a busy machine keeps them waiting.
 """
 
 from concurrent.futures import ThreadPoolExecutor
