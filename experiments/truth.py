@@ -37,20 +37,20 @@ FIT = {
     "SASRec": {"epochs": 30, "patience": 3, "batch_size": 64},
     "DIN": {"epochs": 6, "patience": 2, "batch_size": 512},
 }
+CELLS = [
+    {"model": model, "world": world, "seed": seed}
+    for seed in range(SEEDS["full"])
+    for model in RIVALS
+    for world in WORLDS[model]
+]
 
 
 def main() -> None:
     """Runs what is missing of a grid and writes the page."""
     asked = options(__doc__ or "")
-    full = [
-        {"model": model, "world": world, "seed": seed}
-        for seed in range(SEEDS["full"])
-        for model in RIVALS
-        for world in WORLDS[model]
-    ]
-    cells = [cell for cell in full if cell["seed"] < SEEDS[asked.grid]]
+    cells = [cell for cell in CELLS if cell["seed"] < SEEDS[asked.grid]]
     run_cells(NAME, cells, run, workers=asked.workers, only=asked.only)
-    text = page(rows_of(NAME, full))
+    text = page(rows_of(NAME, CELLS))
     print(write_page(NAME, text))
     print(text)
     if MISSED in text:

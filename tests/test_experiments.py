@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 @pytest.fixture
@@ -52,6 +53,11 @@ def test_the_page_of_published_figures_is_written_from_what_was_run(experiment, 
     assert "met" in near[0]
 
 
+def test_a_killed_run_goes_on_in_the_folder_of_its_settings(experiment):
+    for arm in experiment("published").ARMS.values():
+        assert "0x" not in experiment("published")._settings(arm)  # no address: the same in every process
+
+
 def test_settings_are_those_of_the_rows_and_not_of_today(experiment):
     module = experiment("published")
     arm = "SASRec, BCE"
@@ -60,6 +66,23 @@ def test_settings_are_those_of_the_rows_and_not_of_today(experiment):
     text = module.page(rows).split("## How ours are made")[1]
     assert "objective other; epochs 7" in text
     assert module._settings(module.ARMS[arm]).replace(" | ", "; ") in text
+
+
+@pytest.mark.parametrize("name", ["published", "truth"])
+def test_the_page_is_what_the_kept_rows_say(experiment, name):
+    module = experiment(name)
+    rows = module.rows_of(name, module.CELLS)
+    written = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+    assert written == module.page(rows)
+
+
+def test_the_kept_rows_meet_every_claim_about_planted_worlds(experiment):
+    module = experiment("truth")
+    rows = module.rows_of("truth", module.CELLS)
+    seeds = {(row["cell"]["model"], row["cell"]["world"], row["cell"]["seed"]) for row in rows}
+    worlds = [(model, world) for model in module.RIVALS for world in module.WORLDS[model]]
+    assert {(model, world, seed) for model, world in worlds for seed in range(5)} <= seeds
+    assert module.MISSED not in module.page(rows)
 
 
 def truth_row(model, world, lead, seed, rivals):
