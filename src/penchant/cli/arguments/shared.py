@@ -80,7 +80,7 @@ def other_split(to: Arguments) -> None:
     """Where data and split come from, if they are not a bundle's own."""
     to.add_argument(
         "--recipe", type=Path, metavar="RECIPE",
-        help="take data and split from this recipe (those that the bundle was trained with)",
+        help="take data, split and questions from this recipe (those that the bundle was trained with)",
     )  # fmt: skip
     to.add_argument(
         "--split", metavar="NAME[,KEY=VALUE...]",
@@ -90,7 +90,9 @@ def other_split(to: Arguments) -> None:
 
 def seen(to: Arguments, *, default: str | None = "auto") -> None:
     """What becomes of items of the history."""
+    unsaid = "the recipe's, or auto" if default is None else default
     to.add_argument(
         "--seen", choices=tuple(SEEN), default=default,
-        help="items of the history: exclude unless the log shows that people repeat, exclude, or keep (auto)",
+        help="items of the history: exclude unless the log shows that people repeat, exclude, or keep "
+        f"({unsaid})",
     )  # fmt: skip
