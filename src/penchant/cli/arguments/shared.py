@@ -90,9 +90,7 @@ def other_split(to: Arguments) -> None:
 
 def seen(to: Arguments, *, default: str | None = "auto") -> None:
     """What becomes of items of the history."""
-    unsaid = "the recipe's, or auto" if default is None else default
     to.add_argument(
         "--seen", choices=tuple(SEEN), default=default,
-        help="items of the history: exclude unless the log shows that people repeat, exclude, or keep "
-        f"({unsaid})",
+        help="items of the history: exclude unless the log shows that people repeat, exclude, or keep (auto)",
     )  # fmt: skip
