@@ -154,4 +154,4 @@ def test_a_recipe_beside_a_bundle_says_data_and_split_as_for_evaluate(penchant, 
         said = penchant(f"{command} {home / 'run'} --recipe {tables / 'other.yaml'}")
         assert said.code == cli.BAD
         assert "--recipe" in said.err
-        assert "a log with the bundle's own item ids" in said.err
+        assert "trained on the item ids of" in said.err

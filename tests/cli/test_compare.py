@@ -167,7 +167,7 @@ def test_bundles_of_logs_with_other_ids_are_refused(penchant, home, tables):
     assert penchant(f"train {tables / 'popular.yaml'} --out {tables / 'other'} --quiet").code == 0
     said = penchant(f"compare {home / 'run'} {tables / 'other'}")
     assert said.code == 2
-    assert "bundle's own item ids" in said.err
+    assert "trained on the item ids of" in said.err
 
 
 def test_queries_of_one_user_count_as_one(penchant, home):
@@ -202,6 +202,8 @@ def test_too_few_users_pass_no_gate(penchant, home, pair, tmp_path):
         ("{home}/run {pair}/good.parquet --metrics ndcg", "names such as ndcg@10"),
         ("{home}/run {pair}/good.parquet --metrics ncdg@10", "did you mean 'ndcg@10'"),
         ("{home}/run {pair}/good.parquet --metrics ncdg@10", "penchant: --metrics="),
+        ("{home}/run {pair}/good.parquet --gate ncdg@10", "penchant: --gate='ncdg@10'"),
+        ("{home}/run {pair}/good.parquet --better ncdg@10", "penchant: --better='ncdg@10'"),
         ("{home}/run {pair}/good.parquet --setting s4rec", "penchant: --setting='s4rec'"),
         ("{home}/run {pair}/good.parquet --gate ndcg@0", "names such as ndcg@10"),
         ("{home}/run {pair}/good.parquet --split leave_last,k=2", "--at cut"),

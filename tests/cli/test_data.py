@@ -58,7 +58,7 @@ def test_people_read_a_table(penchant, tables):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("profile {}/ratings.csv", "--user=None: expected a column name"),
+        ("profile {}/ratings.csv", "ratings.csv: which column is the user?"),
         ("profile {}/ratings.csv --user userid --item movieId", "userId"),
         ("profile {}/nowhere.csv --user u --item i", "nowhere.csv"),
         ("profile {}/nowhere", "nowhere': expected a table, or the folder of a store (known: "),

@@ -154,7 +154,7 @@ def test_columns_may_be_named(penchant, home, lists, tmp_path):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("", "what is to be evaluated?"),
+        ("", "give a bundle, --run FILE, or both"),
         ("--run nowhere.csv --recipe {home}/tiny.yaml", "a file that is there"),
         ("--run {lists}/ours.csv", "--recipe"),
         ("--run nowhere.csv --recipe {home}/tiny.yaml --split leave_last,k=2", "--at cut"),

@@ -81,6 +81,15 @@ def test_rules(ask, tmp_path):
     assert {row["item"] for row in rows} == {101, 103}
 
 
+def test_ids_that_deny_or_allow_nothing_are_told(ask, tmp_path):
+    (tmp_path / "open.txt").write_text("100\n101\n102\n99999\n")
+    said = ask(f"--user 1 --deny 100,nowhere,1e5 --available {tmp_path / 'open.txt'}")
+    assert said.code == 0
+    assert "--deny: 2 of 3 ids are not in the log: nowhere, 1e5" in said.err
+    assert "--available: 1 of 4 ids are not in the log: 99999" in said.err
+    assert "not in the log" not in ask("--user 1 --deny 100").err
+
+
 def test_pins_and_quotas(ask):
     plain = [row["item"] for row in ask("--user 1 -k 6 --json").json["recommendations"]]
     said = ask(f"--user 1 -k 6 --pin {plain[5]}@2 --pin {plain[4]} --pin {plain[3]} --json")

@@ -186,7 +186,7 @@ def test_a_log_with_other_ids_is_refused(penchant, home, tables):
     penchant(f"import {file} --user userId --item movieId --time timestamp --out {tables / 'other'}")
     said = penchant(f"evaluate {home / 'run'} --data {tables / 'other'}")
     assert said.code == 2
-    assert "bundle's own item ids" in said.err
+    assert "trained on the item ids of" in said.err
 
 
 def test_a_page_of_an_evaluation(penchant, home, tmp_path):

@@ -153,5 +153,23 @@ def test_what_splits_or_serves_a_log_asks_for_a_log():
             part(split.log.features)
 
 
+def test_what_is_near_but_not_it_is_told_how_to_be_it():
+    split = split_leave_last(random_log(users=5, items=6, seed=0))
+    din = penchant.rank.DIN(split.log.features, width=4)
+    popular = penchant.fit(penchant.retrieve.Popularity(split.log.features), split)
+    with pytest.raises(ArgumentError, match=r"(?s)retrieve='DIN'.*Fix: pass it as rank="):
+        penchant.Funnel(retrieve=din, data=split.log)
+    with pytest.raises(ArgumentError, match=r"(?s)rank='Popularity'.*Fix: pass it as retrieve="):
+        penchant.Funnel(retrieve=popular, rank=popular, data=split.log)
+    with pytest.raises(ArgumentError, match=r"(?s)system=.*against=\[\.\.\.\]"):
+        penchant.evaluate([popular, popular], split.test)
+    with pytest.raises(ArgumentError, match=r"(?s)items='movies.csv'.*penchant.items\('movies.csv', "):
+        read_events(EVENTS, user="u", item="i", items="movies.csv")
+    with pytest.raises(KeyError, match="did you mean 'ndcg@10'"):
+        penchant.evaluate(popular, split.test, candidates="all", bootstrap=0)["ndgc@10"]
+    with pytest.raises(ArgumentError, match="expected a Result"):
+        penchant.report.html(split.log, "page.html")
+
+
 def test_there_are_models_to_be_asked():
     assert {made.__name__ for made in MODELS} >= {"Popularity", "EASE", "SASRec", "NoHistory", "DIN"}

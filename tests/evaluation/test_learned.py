@@ -57,6 +57,11 @@ def test_validation_rows_may_be_learned_from_before_the_test_and_not_before_the_
     assert "test rows among them" in asked(counted(leaking(split)), split.valid(at="cut")).cautions[0]
 
 
+def test_the_training_rows_are_no_test(split):
+    (caution,) = asked(counted(split), split.train).cautions
+    assert caution == "Popularity is asked about training rows, so its figures flatter"
+
+
 def test_where_a_log_is_too_large_to_keep_its_rows_parts_are_known_by_their_digest(split, monkeypatch):
     monkeypatch.setattr("penchant.data.provenance._LONGEST", 0)
     for model in (counted(split), counted(split.joined())):
@@ -75,7 +80,7 @@ def test_a_funnel_names_the_stage_and_a_ranker_is_judged_too(split):
     fit(ranker, leaking(split), epochs=1, progress=False)
     (caution,) = asked(ranker, split.test).cautions
     assert caution.startswith("DIN learned")
-    assert "'weights'" in caution
+    assert "its weights were learned from 670 rows" in caution
     assert (
         asked(Funnel(retrieve=fine, rank=ranker, data=split.log), split.test)
         .cautions[0]

@@ -56,6 +56,25 @@ def split() -> Split:
     return split_leave_last(random_log(users=60, items=25, seed=3))
 
 
+def test_targets_that_stand_in_a_masked_history_are_told():
+    split = split_leave_last(random_log(users=40, items=8, seed=2))  # few items: people repeat
+    log, queries = split.log, split.test()
+    again = sum(
+        int(log.item[row] in log.item[log.offsets[user] : row])
+        for user, row in zip(queries.user.tolist(), queries.row.tolist(), strict=True)
+    )
+    model = Fixed(torch.arange(10.0))
+    assert 1 < again < len(queries)
+    for batch_size in (7, 256):
+        result = evaluate(
+            model, split.test, candidates="all", exclude_seen=True, bootstrap=5, batch_size=batch_size
+        )
+        assert result.masked == again
+    assert f"{again} targets stand in a history that is masked: sure misses" in str(result)
+    assert result.as_dict()["masked"] == again
+    assert evaluate(model, split.test, candidates="all", exclude_seen=False, bootstrap=5).masked == 0
+
+
 def test_an_oracle_is_perfect_and_the_figures_know_it(split):
     result = evaluate(Oracle(split), split.test, candidates="all", exclude_seen=False)
     assert result["recall@5"] == result["ndcg@10"] == result["mrr@20"] == 1.0

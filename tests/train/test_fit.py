@@ -406,3 +406,9 @@ def test_a_tensor_that_learns_nothing_is_found():
     for used in (False, True):
         with pytest.raises(AssertionError, match=r"learn nothing: \['spare'\]"):
             assert_every_tensor_learns(Spare(used=used), batch)
+
+
+def test_a_class_is_no_model(split):
+    wanted = r"(?s)model='SASRec': expected a model.*make one: SASRec\(log.features\)"
+    with pytest.raises(ArgumentError, match=wanted):
+        fit(SASRec, split)

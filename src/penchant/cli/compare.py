@@ -54,11 +54,15 @@ def run(options: argparse.Namespace) -> int | None:
     systems: list[Any] = [runs[place] if place in runs else bundles[place].system for place in (0, 1)]
     a, b = labels(paths)
     result = renamed(_asked(systems, asked, metrics), [b, a])
-    found = compare_values(
-        result.systems[1].per_query, result.systems[0].per_query, result.users, metrics=metrics,
-        resamples=options.bootstrap, permutations=options.permutations, level=options.level,
-        seed=options.seed,
-    )  # fmt: skip
+    try:
+        found = compare_values(
+            result.systems[1].per_query, result.systems[0].per_query, result.users, metrics=metrics,
+            resamples=options.bootstrap, permutations=options.permutations, level=options.level,
+            seed=options.seed,
+        )  # fmt: skip
+    except ArgumentError as error:
+        flags = {name: flag for flag in ("gate", "better") for name in getattr(options, flag)}
+        raise error.renamed(f"--{flags[error.value]}") if error.value in flags else error from None
     _show(found, result, a, b, screen)
     places = tell_places(list(runs.values()), asked, result, screen)
     gates = _gates(found, options, fair=not result.systems[0].caution)
@@ -74,6 +78,7 @@ def run(options: argparse.Namespace) -> int | None:
             "queries": len(result.users),
             "users": result.n_users,
             "left_out": dict(result.left_out),
+            "masked": result.masked,
             "verdict": result.verdict,
             "cautions": result.cautions,
             "runs": told_runs(files.values(), runs.values(), places),
@@ -101,12 +106,14 @@ def _asked(systems: Sequence[Any], asked: Asked, metrics: Sequence[str]) -> Resu
 def _metrics(options: argparse.Namespace) -> list[str]:
     """The metrics compared: those named, and those of the gates."""
     named = [word.strip() for word in (options.metrics or "").split(",") if word.strip()] or list(_METRICS)
-    metrics = list(dict.fromkeys([*named, *options.gate, *options.better]))
-    for name in metrics:
-        base, at, cutoff = name.partition("@")
-        if not (base and at and cutoff.isdigit() and int(cutoff)):
-            raise ArgumentError("--metrics", name, expected="names such as ndcg@10, parted by commas")
-    return metrics
+    given = {"--metrics": named, "--gate": options.gate, "--better": options.better}
+    for flag, names in given.items():
+        for name in names:
+            base, at, cutoff = name.partition("@")
+            if not (base and at and cutoff.isdigit() and int(cutoff)):
+                several = ", parted by commas" if flag == "--metrics" else ""
+                raise ArgumentError(flag, name, expected=f"names such as ndcg@10{several}")
+    return list(dict.fromkeys(name for names in given.values() for name in names))
 
 
 def _run_folder(path: Path) -> Path:
@@ -116,7 +123,7 @@ def _run_folder(path: Path) -> Path:
 
 def _show(found: Sequence[Comparison], result: Result, a: str, b: str, screen: Screen) -> None:
     screen.title(f"{b} against {a}: {result.setting.part} part")
-    screen.say(result.caption, *(f"left out: {words}" for words in result.omitted))
+    screen.say(result.caption, *result.told)
     for caution in [*([] if result.verdict is None else [result.verdict]), *result.cautions]:
         screen.warn(caution)
     show_comparisons(found, a, b, screen)

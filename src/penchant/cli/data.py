@@ -10,9 +10,9 @@ from penchant.data.events import items, read_events, users
 from penchant.data.interactions import Interactions
 from penchant.data.labels import label_of
 from penchant.data.profile import DataProfile
-from penchant.data.scan import neighbours
+from penchant.data.scan import neighbours, open_table
 from penchant.data.store import open_log
-from penchant.errors import ArgumentError
+from penchant.errors import ArgumentError, PenchantError
 
 
 def import_(options: argparse.Namespace) -> None:
@@ -43,8 +43,10 @@ def profile(options: argparse.Namespace) -> None:
             )
         for name in ("user", "item"):
             if getattr(options, name) is None:
-                raise ArgumentError(
-                    f"--{name}", None, expected="a column name, as LOG is not the folder of a store"
+                columns = open_table(Path(options.source)).columns
+                raise PenchantError(
+                    f"{options.source}: which column is the {name}?\n"
+                    f"  Fix: say --user and --item; its columns are {', '.join(columns)}."
                 )
         log = read(options)
     show_profile(log.profile, screen)

@@ -102,6 +102,9 @@ def read_document(path: Path) -> Document:
         value = yaml.safe_load(text)
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such file.{_neighbours(path)}") from None
+    except IsADirectoryError:
+        fix = f"give a YAML file; a store stands in one under data, as in `data: {path}`"
+        raise RecipeError(f"{path}: a folder, not a recipe.\n  Fix: {fix}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}).") from None
     except yaml.YAMLError as error:

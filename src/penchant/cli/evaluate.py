@@ -6,15 +6,15 @@ from typing import Any
 
 from penchant.cli.bundle import Bundle
 from penchant.cli.console import Screen
-from penchant.cli.other_runs import read_runs, tell_places, told_runs
+from penchant.cli.other_runs import read_runs, require_lists, tell_places, told_runs
 from penchant.cli.questions import ask
 from penchant.cli.results import renamed, show, show_comparisons, tell_newcomers, write_report
-from penchant.errors import ArgumentError
+from penchant.errors import PenchantError
 from penchant.evaluation import evaluate
 from penchant.evaluation.lines import shown_metrics
 from penchant.evaluation.result import Result
 from penchant.evaluation.runfiles import file_format, write_run
-from penchant.evaluation.runs import Run, require_one_query_each
+from penchant.evaluation.runs import Run
 from penchant.evaluation.significance import compare_values
 
 
@@ -23,15 +23,13 @@ def run(options: argparse.Namespace) -> None:
     screen = Screen(options)
     files: list[Path] = options.run
     if options.bundle is None and not files:
-        raise ArgumentError(
-            "BUNDLE", None, expected="a bundle, --run FILE, or both: what is to be evaluated?"
-        )
+        raise PenchantError("nothing to evaluate.\n  Fix: give a bundle, --run FILE, or both.")
     if options.lists is not None:
         file_format(options.lists)
     bundles = [] if options.bundle is None else [Bundle.open(options.bundle, options.trust)]
     asked = ask(options, bundles, screen)
     if options.lists is not None:
-        require_one_query_each(asked.queries)
+        require_lists(asked)
     runs = read_runs(files, asked, options, screen)
     systems = [*runs, *(bundle.system for bundle in bundles)]
     if bundles and not runs:

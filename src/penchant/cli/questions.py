@@ -18,7 +18,7 @@ from penchant.data.findings import Kind
 from penchant.data.interactions import Interactions
 from penchant.data.split import Part, Queries, Split
 from penchant.data.store import open_log
-from penchant.errors import ArgumentError, nearest
+from penchant.errors import ArgumentError, PenchantError, nearest
 from penchant.evaluation.published import PublishedSetting, setting
 
 _SAID = ("candidates", "seen", "cutoffs", "at")  # what a published setting says itself
@@ -147,22 +147,21 @@ def split_asked(
 def _log(bundles: Sequence[Bundle], recipe: Recipe | None, data: Path | None) -> Interactions:
     """The log to ask about. Its ids must be numbered as those that the models learned."""
     if data is not None:
-        said, log = "--data", open_log(data)
+        asked, log = f"--data {data}", open_log(data)
     elif recipe is not None:
-        said, log = "--recipe", recipe.data()
+        asked, log = f"--recipe {recipe.document.path}", recipe.data()
     elif bundles:
-        said, log = str(bundles[0].path), bundles[0].funnel.data
+        asked, log = f"the log of {bundles[0].path}", bundles[0].funnel.data
     else:
-        raise ArgumentError(
-            "--data", None, expected="a store, or --recipe: which log is it about?",
-            fix="say --recipe RECIPE, or --data STORE and --split",
-        )  # fmt: skip
+        raise PenchantError(
+            "nothing says which log it is about.\n  Fix: say --recipe RECIPE, or --data STORE and --split."
+        )
     for bundle in bundles:
         own = bundle.funnel.data
         for name, ours, theirs in (("item", own.catalogue, log.catalogue), ("user", own.users, log.users)):
             if not ours.vocabulary.all_ids.equals(theirs.vocabulary.all_ids):
                 raise ArgumentError(
-                    said, str(log.profile.source), expected=f"a log with the bundle's own {name} ids",
+                    "bundle", str(bundle.path), expected=f"a bundle trained on the {name} ids of {asked}",
                     fix="ask about the bundle's own log, or train on a log that holds both",
                 )  # fmt: skip
     return log

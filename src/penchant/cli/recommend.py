@@ -16,6 +16,7 @@ from penchant.cli.arguments.shared import SEEN
 from penchant.cli.bundle import folder_of
 from penchant.cli.console import Screen, plain, write_json
 from penchant.data.atomic import atomic_file
+from penchant.data.vocabulary import FIRST
 from penchant.errors import ArgumentError, PenchantError, StoreError
 from penchant.funnel import Funnel, load
 
@@ -27,6 +28,7 @@ def run(options: argparse.Namespace) -> None:
     screen = Screen(options)
     _refuse_clashes(options)
     funnel = load(folder_of(options.bundle), trust=options.trust)
+    _tell_strangers(funnel, options, screen)
     if options.item:
         found = funnel.similar(options.item, options.k)
         _tell(found, ["item", "title"] if "title" in found.columns else ["item"], "like", screen)
@@ -45,9 +47,7 @@ def _refuse_clashes(options: argparse.Namespace) -> None:
     if options.explain is not None and not (options.user or options.history or options.events):
         raise ArgumentError("--explain", options.explain, expected="--user or --history: whose list is it?")
     if not asked and options.events is None:
-        raise ArgumentError(
-            "--user", None, expected="--user, --history, --events, --all or --item: for whom is the list?"
-        )
+        raise PenchantError("for whom is the list?\n  Fix: say --user, --history, --events, --all or --item.")
     if len(asked) > 1:
         raise ArgumentError(asked[0], asked[1], expected="one of --user, --history, --all and --item")
     if options.all and options.out is None:
@@ -131,6 +131,19 @@ def _available(file: Path) -> list[str]:
     if not ids:
         raise ArgumentError("--available", str(file), expected="one item id a line, and at least one")
     return ids
+
+
+def _tell_strangers(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> None:
+    """Says which ids of --deny and --available are not in the log: nothing follows from them."""
+    vocabulary = funnel.data.catalogue.vocabulary
+    given = {"--deny": [word for text in options.deny for word in _words(text)]}
+    given["--available"] = [] if options.available is None else _available(options.available)
+    for flag, ids in given.items():
+        known = vocabulary.index(ids) if ids else []
+        strangers = [word for word, index in zip(ids, known, strict=True) if index < FIRST]
+        if strangers:
+            shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
+            screen.warn(f"{flag}: {len(strangers):,} of {len(ids):,} ids are not in the log: {shown}")
 
 
 def _pins(given: Sequence[str]) -> dict[str, int]:

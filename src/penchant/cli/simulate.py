@@ -56,7 +56,10 @@ def _world(options: argparse.Namespace) -> World:
         if effect in options.without:
             raise ArgumentError("--set", word, expected=f"an effect that is on: {effect} is left out")
         changes[effect] = {**changes.get(effect, {}), name: parse_value(value)}
-    world = world.changed(changes)
+    try:
+        world = world.changed(changes)
+    except ArgumentError as error:  # world.boredom.strenght: of --set, and not of the file
+        raise error.renamed(f"--set {error.name}") if "." in error.name else error from None
     return world if options.events is None else replace(world, users=users_for(world, options.events))
 
 

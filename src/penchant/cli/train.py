@@ -119,6 +119,8 @@ def follow(recipe: Recipe, out: Path, screen: Screen, *, fresh: bool = False, au
     Raises: LeakError where something leaks.
     """
     out.mkdir(parents=True, exist_ok=True)
+    if (out / "result.json").exists():
+        screen.warn(f"the run in {out} is replaced: its bundle, figures and page")
     if fresh:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
     clock = _Clock()

@@ -76,7 +76,10 @@ class Attributes:
         """The attribute `name`; ArgumentError names the nearest one where there is none."""
         if name not in self.categories:
             hint = nearest(name, list(self.categories))
-            raise ArgumentError("category", name, expected=f"a category of the store ({hint})")
+            raise ArgumentError(
+                "categories", name, expected=f"a category of the log ({hint})",
+                fix="leave it out, or read the log with it: items(..., categories=...), --items-categories",
+            )  # fmt: skip
         return self.categories[name]
 
     def titles(self, index: np.ndarray | list[int]) -> list[str]:

@@ -58,16 +58,14 @@ def _counted(split: Split, where: str, said: Provenance, kind: Kind) -> Finding 
         return _held_out(split, where, said, counts, int(rows[part != TRAIN][0]), kind)
     if not another:
         return None
-    told = (
-        f"{said.what!r} was counted on {said.rows:,} rows of another log ({said.split}), with other labels "
-    )
+    told = f"{_made(said)} {said.rows:,} rows of another log ({said.split}), with other labels "
     told += "or types of the same events; they are training rows here too"
     return Finding(Kind.OTHER_SPLIT, "note", where, told, "", said.rows)
 
 
 def _elsewhere(split: Split, where: str, said: Provenance) -> Finding:
     """Of a count on a log of other events: whether it was over before anything is asked here."""
-    told = f"{said.what!r} was counted on {said.rows:,} rows of another log ({said.split})"
+    told = f"{_made(said)} {said.rows:,} rows of another log ({said.split})"
     fix = "audit it against the split that it was counted on, or fit it on this one"
     if _before(split, said):
         told += ", all of them before the first row held out here"
@@ -87,11 +85,11 @@ def _untold(split: Split, where: str, said: Provenance, kind: Kind) -> Finding |
     stray = next((row for row in ends if int(split.part[row]) != TRAIN), None)
     more = said.rows - int((split.part == TRAIN).sum())
     if stray is None and more <= 0:
-        told = f"{said.what!r} was counted on {said.rows:,} rows of another split of this log ({said.split})"
+        told = f"{_made(said)} {said.rows:,} rows of another split of this log ({said.split})"
         told += ", and does not say which: some may be held out here"
         fix = "audit it against that split, or fit it on this one"
         return Finding(Kind.OTHER_SPLIT, "violation", where, told, fix, said.rows)
-    told = f"{said.what!r} was counted on {said.rows:,} rows of {said.split!r}"
+    told = f"{_made(said)} {said.rows:,} rows of {said.split!r}"
     told += f", {more:,} more than this split trains on" if more > 0 else ""
     told += f", {Words(split.log).owned(stray)} among them" if stray is not None else ""
     return Finding(kind, "violation", where, told, _FIX, max(more, 1), stray)
@@ -102,6 +100,11 @@ def unsaid(name: str, what: str) -> Finding:
     told = f"it does not say {what}, so that is unknown"
     fix = "fit and save it anew; a class of your own keeps `Provenance.of(...)` in `self.provenance`"
     return Finding(Kind.NO_PROVENANCE, "note", name, told, fix)
+
+
+def _made(said: Provenance) -> str:
+    """What was counted or learned, up to its rows."""
+    return f"its {said.what} were learned from" if said.what == WEIGHTS else f"{said.what!r} was counted on"
 
 
 def _before(split: Split, said: Provenance) -> bool:
@@ -123,7 +126,7 @@ def _held_out(
 ) -> Finding:
     strays = {name: int(counts[part]) for part, name in _PARTS.items() if int(counts[part])}
     listed = " and ".join(f"{count:,} {name}" for name, count in strays.items())
-    told = f"{said.what!r} was counted on {said.rows:,} rows, {listed} rows among them"
+    told = f"{_made(said)} {said.rows:,} rows, {listed} rows among them"
     if stray is not None:
         told += f"; the first is {Words(split.log).owned(stray)}"
     return Finding(kind, "violation", where, told, _FIX, sum(strays.values()), stray)

@@ -146,7 +146,7 @@ def raise_problems(source: str, findings: Sequence[Findings], *, on_bad: str) ->
             None,
             "has no row without a problem",
             expected="some good rows",
-            fix='look at them: on_bad="raise"',
+            fix='look at them: on_bad="raise"; or name another column, if this one holds something else',
         )
     problems = [
         replace(problem, places=found.places(problem.rows)) if problem.rows else problem

@@ -101,6 +101,10 @@ def read_events(
     for name, other in combinations(roles, 2):
         if roles[name] == roles[other]:
             raise ArgumentError(other, roles[other], expected=f"another column than that of {name}")
+    for name, made in (("items", items), ("users", users)):
+        if made is not None and not isinstance(made, AttributeTable):
+            fix = f"wrap the table: penchant.{name}({made!r}, id=...)" if isinstance(made, str) else None
+            raise ArgumentError(name, made, expected=f"what penchant.{name}(...) gives", fix=fix)
     rule = None if label is None else label_of(label)
     chosen = Columns(user, item, time, rule, event, _contexts(context), items, users)
     table = open_table(source)

@@ -193,11 +193,11 @@ def _recognise(
             findings.of_rows(
                 column.name, f"is in {UNITS[other]} where most rows are in {UNITS[most]}", wrong, column,
                 expected=f"one unit ({UNITS[most]})",
-                fix="convert these rows", option="pass time_unit= if they are right",
+                fix="convert these rows", option="pass time_unit= (--time-unit) if they are right",
             )  # fmt: skip
     findings.of_rows(
         column.name, "lies before 1990 where other rows do not", early, column, expected="a time of the log",
-        option=f"pass time_unit={UNITS[most]!r} if they are right",
+        option=f"pass time_unit={UNITS[most]!r} (--time-unit {UNITS[most]}) if they are right",
     )  # fmt: skip
     return UNITS[most], []
 

@@ -17,6 +17,8 @@ def learned(system: object, split: Split, part: str) -> str:
     """
     models = system.models if isinstance(system, Composed) else {"": system}
     for stage, model in models.items():
+        if part == "train" and provenance_of(model):
+            return "is asked about training rows, so its figures flatter"
         if (found := _first(model, split, part)) is not None:
             where = f" ({stage})" if stage else ""
             return f"learned from what it is asked, so its figures flatter{where}: {found.message}"

@@ -40,7 +40,7 @@ def parts(result: Result) -> list[str | Table]:
     first, *others = result.systems
     metrics = shown_metrics(result)
     found: list[str | Table] = [result.caption]
-    found += [f"left out: {words}" for words in result.omitted]
+    found += result.told
     found += [] if result.verdict is None else [result.verdict]
     found += result.cautions
     found.append(

@@ -78,6 +78,23 @@ def askable(asked: Queries, eligible: Tensor | None) -> tuple[Queries, dict[str,
     return replace(asked, targets=targets).rows(keep), {name: n for name, n in left_out.items() if n}
 
 
+def masked_targets(questions: Questions) -> int:
+    """How many targets stand in the histories that are masked, and so cannot be hit."""
+    asked, setting = questions.asked, questions.setting
+    if not setting.exclude_seen or setting.masked_score is not None:
+        return 0
+    size, found = len(asked.split.log.catalogue), 0
+    offsets, owner = asked.targets.offsets, asked.targets.owner
+    for begin, stop in asked.chunks(questions.batch_size):
+        exclude = asked.requests(begin, stop, exclude_seen=True, history=1).exclude
+        if exclude is None:
+            return 0
+        some = slice(int(offsets[begin]), int(offsets[stop]))
+        wanted = (owner[some] - begin) * size + asked.targets.values[some]
+        found += int(torch.isin(wanted, (exclude.owner * size + exclude.values.long()).cpu()).sum())
+    return found
+
+
 @torch.no_grad()
 def _answers(model: Retriever, questions: Questions) -> tuple[dict[str, Tensor], float]:
     """Every stage's lists [Q, K], and the seconds it took."""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from penchant.errors import nearest
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -157,6 +159,7 @@ class Result:
         samples: some users' histories, lists and targets, for people to look at.
         ranker: how well the first system's ranker, and rankers held against it, tell single items apart, and
             how true their probabilities are; with the queries that they were asked. None without a ranker.
+        masked: targets that stand in a masked history, and so cannot be hit.
     """
 
     setting: Setting
@@ -166,10 +169,14 @@ class Result:
     verdict: str | None = None
     samples: tuple[Mapping[str, Any], ...] = ()
     ranker: "Result | None" = None
+    masked: int = 0
 
     def __getitem__(self, metric: str) -> float:
-        """A metric of the first system: `result["ndcg@10"]`."""
-        return self.systems[0].metrics[metric].value
+        """A metric of the first system: `result["ndcg@10"]`; KeyError names the nearest there is."""
+        known = self.systems[0].metrics
+        if metric not in known:
+            raise KeyError(f"{metric!r} was not measured: {nearest(metric, list(known))}")
+        return known[metric].value
 
     @property
     def n_users(self) -> int:
@@ -183,6 +190,7 @@ class Result:
             "queries": len(self.users),
             "users": self.n_users,
             "left_out": dict(self.left_out),
+            "masked": self.masked,
             "verdict": self.verdict,
             "systems": [system.as_dict() for system in self.systems],
             "samples": [dict(sample) for sample in self.samples],
@@ -199,6 +207,15 @@ class Result:
     def caption(self) -> str:
         """What was asked, in a line."""
         return f"{len(self.users):,} queries of {self.n_users:,} users. {self.setting}."
+
+    @property
+    def told(self) -> list[str]:
+        """A line for all that was left out, and for targets that could not be hit."""
+        lines = [f"left out: {words}" for words in self.omitted]
+        if self.masked:
+            stand = "target stands" if self.masked == 1 else "targets stand"
+            lines.append(f"{self.masked:,} {stand} in a history that is masked: sure misses")
+        return lines
 
     @property
     def cautions(self) -> list[str]:

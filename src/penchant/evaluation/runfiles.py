@@ -93,7 +93,8 @@ def read_run(
     if not (missing or ordered) and chosen["score"] is None and chosen["rank"] is None:
         found.of_table(
             None, "has neither ranks nor scores", expected=_expected("score", "rank"),
-            fix=f'name one: score="..." or rank="..." (columns: {", ".join(table.columns)})',
+            fix=f'name one: score="..." or rank="..." (--run-score, --run-rank; columns: '
+            f"{', '.join(table.columns)})",
         )  # fmt: skip
     rows = _checked(loaded, chosen, found)
     if rows is not None:
@@ -206,7 +207,7 @@ def _column(
     exact = [column for column in named if column == role]
     if len(named) == 1 or exact:
         return (exact or named)[0]
-    fix = f'name the right one: {role}="..."'
+    fix = f'name the right one: {role}="..." (--run-{role})'
     if named:
         missing.append(
             lambda found: found.of_table(
@@ -249,7 +250,7 @@ def _checked(loaded: Loaded, chosen: dict[str, str | None], found: Findings) -> 
         odd = (rank != rank.floor()).fill_null(value=False)
         found.of_rows(
             rank.name, "is no whole number", odd.to_numpy(), rank, expected="whole numbers",
-            fix='correct these rows, or go by the score: score="..."',
+            fix='correct these rows, or go by the score: score="..." (--run-score)',
         )  # fmt: skip
     if user is None or item is None:
         return None
@@ -306,7 +307,8 @@ def _refuse_strangers(rows: _Rows, log: Interactions, found: Findings) -> None:
         here, there = (", ".join(map(repr, i.head(3))) for i in (table.vocabulary.all_ids, distinct))
         found.of_table(
             column.name, "has no id in common with the log",
-            expected=f"ids such as {here}, not {there}", fix=f'name the right column: {what}="..."',
+            expected=f"ids such as {here}, not {there}",
+            fix=f'write ids as the log has them, or name the right column: {what}="..." (--run-{what})',
         )  # fmt: skip
 
 

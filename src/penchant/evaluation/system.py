@@ -17,7 +17,7 @@ from penchant.evaluation.estimates import measured, sliced
 from penchant.evaluation.impressions import judge, too_few_to_tell
 from penchant.evaluation.learned import learned
 from penchant.evaluation.published import CandidateSet, PublishedSetting, eligible_items
-from penchant.evaluation.questions import Questions, ask, askable
+from penchant.evaluation.questions import Questions, ask, askable, masked_targets
 from penchant.evaluation.result import Result, Setting, SystemResult
 from penchant.evaluation.runs import Run, require_one_query_each
 from penchant.protocols import Ranker, Retriever, Staged, require_fitted
@@ -127,6 +127,7 @@ def evaluate(
         too_few_to_tell(kept.users),
         shown,
         _judged(rankers, whole, conditions, negatives),
+        masked=masked_targets(kept) if bootstrap else 0,
     )
 
 
@@ -208,7 +209,8 @@ def _systems(system: object, against: object, log: Interactions) -> dict[str, An
     for model in systems.values():
         argument = "system" if model is system else "against"
         if not isinstance(model, Retriever | Ranker):
-            raise ArgumentError(argument, model, expected="a retriever, a funnel or a ranker")
+            fix = "pass the first, and the others as against=[...]" if isinstance(model, Sequence) else None
+            raise ArgumentError(argument, model, expected="a retriever, a funnel or a ranker", fix=fix)
         require_fitted(model, argument)
         check_numbering(model, log, argument="queries")
     return systems

@@ -183,7 +183,7 @@ def _read(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise StoreError(
             f"{folder}: no bundle here (bundle.json is missing).\n"
-            "  Fix: give the folder that Funnel.save wrote."
+            "  Fix: give the folder that Funnel.save or `penchant train` wrote."
         )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))

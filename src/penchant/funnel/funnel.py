@@ -406,7 +406,11 @@ class Funnel:
 
 def _check(model: object, protocol: Any, name: str, methods: str) -> None:
     if not isinstance(model, protocol):
-        raise ArgumentError(name, model, expected=f"a fitted model with {methods}")
+        other = {"retrieve": ("rank", Ranker), "rank": ("retrieve", Retriever)}[name]
+        raise ArgumentError(
+            name, type(model).__name__, expected=f"a fitted model with {methods}",
+            fix=f"pass it as {other[0]}=" if isinstance(model, other[1]) else None,
+        )  # fmt: skip
     require_fitted(model, name)
     if isinstance(model, nn.Module) and model.training:
         model.eval()

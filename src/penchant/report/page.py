@@ -55,6 +55,9 @@ def html(
     results = dict(result) if isinstance(result, Mapping) else {} if result is None else {"result": result}
     if not results and studies is None:
         raise ArgumentError("result", result, expected="a Result, or several by name")
+    for name, one in results.items():
+        if not isinstance(one, Result):
+            raise ArgumentError(name, one, expected="a Result", fix="pass what penchant.evaluate gave")
     if path.suffix == ".json" and json:
         raise ArgumentError(
             "path",

@@ -87,6 +87,10 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, once the step is done and the checkpoint written.
     """
     rows = _rows_of(split)
+    if isinstance(model, type):
+        raise ArgumentError(
+            "model", model.__name__, expected="a model", fix=f"make one: {model.__name__}(log.features)"
+        )
     if rows is not None:
         check_numbering(model, rows.log, argument="split")
     if isinstance(model, Solvable):

@@ -67,7 +67,12 @@ are the other keys. Paths in a recipe are relative to the recipe.""",
   $ penchant train demo/first.yaml --out run""",
     )
     recipe(parser)
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the run's folder (runs/NAME of the recipe)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="RUN",
+        help="the run's folder; a finished run there is replaced (runs/NAME)",
+    )
     changes(parser)
     parser.add_argument("--check", action="store_true", help="check the recipe and stop")
     parser.add_argument("--fresh", action="store_true", help="do not go on from checkpoints: start anew")
