@@ -107,4 +107,4 @@ def test_a_lead_must_be_there_with_structure_and_must_not_without(experiment, le
         wanted = flat if "popularity alone" in line else structured
         wanted = "nothing" if "popularity alone" in line and "EASE" in line else wanted
         assert wanted in line, line
-    assert len(lines) == 7
+    assert len(lines) == 10
