@@ -362,23 +362,6 @@ def test_ties_that_follow_the_id_are_broken_by_a_hash(reverse, kind):
     assert not torch.equal(log.item, other.item)
 
 
-@pytest.mark.parametrize("name", ["item_{}", "{}b", "i{:04}", "9-{}"])
-@pytest.mark.parametrize("by", ["number", "text", "hand"])
-def test_text_that_ends_in_a_number_may_be_sorted_by_either(name, by, rng):
-    baskets = [torch.randperm(400, generator=rng)[:4].tolist() for _ in range(100)]
-    key = {"number": int, "text": name.format, "hand": lambda n: 0}[by]
-    frame = pl.DataFrame(
-        {
-            "u": [1] * 400,
-            "i": [name.format(n) for basket in baskets for n in sorted(basket, key=key)],
-            "t": [T + n // 4 for n in range(400)],
-        }
-    )
-    follows = read_events(frame, user="u", item="i", time="t").profile.ties_follow_id
-    # what ends in a letter is text alone
-    assert follows == (by == "text" or (by == "number" and name != "{}b"))
-
-
 def test_ties_in_random_order_keep_file_order(rng):
     order = torch.randperm(300, generator=rng).tolist()
     frame = pl.DataFrame({"u": [1] * 300, "i": order, "t": [T] * 300})

@@ -79,6 +79,19 @@ def test_ids_are_compared_as_what_they_are(ids, follows):
     assert (order.rows is not None and order.rows.tolist() != list(range(200))) == bool(follows)
 
 
+@pytest.mark.parametrize("name", ["item_{}", "{}b", "i{:04}", "9-{}"])
+@pytest.mark.parametrize("by", ["number", "text", "hand"])
+def test_text_that_ends_in_a_number_may_be_sorted_by_either(name, by):
+    rng = np.random.default_rng(0)
+    ids, key = pl.Series([name.format(n) for n in range(400)]), {"number": int, "text": name.format}.get(by)
+    baskets = [rng.permutation(400)[:4].tolist() for _ in range(100)]
+    seconds = [sorted(basket, key=key) if key else basket for basket in baskets]
+    item = (np.concatenate(seconds) + 2).astype(np.int32)
+    order = order_events(np.full(400, 2, np.int32), item, None, np.arange(400) // 4, ids, seed=0)
+    # what ends in a letter is text alone
+    assert order.follows == ("ascending" if by == "text" or (by == "number" and name != "{}b") else "")
+
+
 def test_splitmix64_is_the_published_one():
     states = np.arange(3, dtype=np.uint64) * np.uint64(
         0x9E3779B97F4A7C15

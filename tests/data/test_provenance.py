@@ -143,7 +143,7 @@ def test_a_model_trained_on_test_rows_and_then_on_training_rows_is_found(tmp_pat
     fit(model, split, **settings)
     for one_model in (model, saved(model, log, tmp_path)):
         finding = one(audit(split, statistics=[one_model]), Kind.STATISTIC)
-        assert "'weights'" in finding.message
+        assert "its weights were learned from" in finding.message
         assert f"{len(split.test):,} test" in finding.message
     honest = fit(fit(SASRec(log.features, width=4), split, **settings), split, **settings)
     assert audit(split, statistics=[honest]).ok

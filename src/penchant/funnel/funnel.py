@@ -406,11 +406,9 @@ class Funnel:
 
 def _check(model: object, protocol: Any, name: str, methods: str) -> None:
     if not isinstance(model, protocol):
-        other = {"retrieve": ("rank", Ranker), "rank": ("retrieve", Retriever)}[name]
-        raise ArgumentError(
-            name, type(model).__name__, expected=f"a fitted model with {methods}",
-            fix=f"pass it as {other[0]}=" if isinstance(model, other[1]) else None,
-        )  # fmt: skip
+        other, kind = ("rank", Ranker) if name == "retrieve" else ("retrieve", Retriever)
+        fix = f"pass it as {other}=" if isinstance(model, kind) else None
+        raise ArgumentError(name, type(model).__name__, expected=f"a fitted model with {methods}", fix=fix)
     require_fitted(model, name)
     if isinstance(model, nn.Module) and model.training:
         model.eval()
@@ -434,12 +432,9 @@ def _replaced(
     assert fallback is not None
     assert answer.origin is not None
     own = found[fallback]
-    return Candidates(
-        torch.where(popular, own.item, answer.item),
-        torch.where(popular, own.score, answer.score),
-        answer.origin.masked_fill(popular, answer.origins.index(fallback)),
-        answer.origins,
-    )
+    item, score = torch.where(popular, own.item, answer.item), torch.where(popular, own.score, answer.score)
+    origin = answer.origin.masked_fill(popular, answer.origins.index(fallback))
+    return Candidates(item, score, origin, answer.origins)
 
 
 def _narrowed(requests: Requests, eligible: Tensor | None) -> Requests:
