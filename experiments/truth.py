@@ -127,9 +127,7 @@ def _lines(rows: list[Row]) -> Iterator[list[str]]:
         groups.setdefault((row["cell"]["model"], row["cell"]["world"]), []).append(row)
     for (model, world), group in sorted(groups.items(), key=lambda pair: pair[0], reverse=True):
         for rival in RIVALS[model]:
-            held = [row["found"] for row in group if rival in row["found"]]  # rows of before a rival came
-            if not held:
-                continue
+            held = [row["found"] for row in group]
             beside = [found[rival] for found in held]
             lead, half = mean_interval([found["lead"] for found in beside])
             above = sum(found["low"] > 0 for found in beside)
