@@ -224,6 +224,8 @@ def test_an_epoch_that_is_chosen_by_test_rows_is_found():
         assert "'the epoch that is kept'" in finding.message
         assert "test rows among them" in finding.message
         assert "the epoch that is kept" in evaluate(chosen, split.test, bootstrap=0).cautions[0]
+        fit(chosen, split, **settings)  # what was chosen before stands behind what is learned now
+        assert Kind.STATISTIC in kinds(audit(split, statistics=[chosen]))
 
 
 def test_negatives_of_a_source_that_says_nothing_are_unknown():

@@ -61,8 +61,11 @@ def run(options: argparse.Namespace) -> int | None:
             seed=options.seed,
         )  # fmt: skip
     except ArgumentError as error:
-        flags = {name: flag for flag in ("gate", "better") for name in getattr(options, flag)}
-        raise error.renamed(f"--{flags[error.value]}") if error.value in flags else error from None
+        if error.name == "metrics":  # what a gate names is its own
+            for flag in ("gate", "better"):
+                if error.value in getattr(options, flag):
+                    raise error.renamed(f"--{flag}") from None
+        raise
     _show(found, result, a, b, screen)
     places = tell_places(list(runs.values()), asked, result, screen)
     gates = _gates(found, options, fair=not result.systems[0].caution)

@@ -135,15 +135,18 @@ def _available(file: Path) -> list[str]:
 
 def _tell_strangers(funnel: Funnel, options: argparse.Namespace, screen: Screen) -> None:
     """Says which ids of --deny and --available are not in the log: nothing follows from them."""
-    vocabulary = funnel.data.catalogue.vocabulary
     given = {"--deny": [word for text in options.deny for word in _words(text)]}
     given["--available"] = [] if options.available is None else _available(options.available)
     for flag, ids in given.items():
-        known = vocabulary.index(ids) if ids else []
-        strangers = [word for word, index in zip(ids, known, strict=True) if index < FIRST]
-        if strangers:
+        if strangers := _strangers(funnel, ids):
             shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
             screen.warn(f"{flag}: {len(strangers):,} of {len(ids):,} ids are not in the log: {shown}")
+
+
+def _strangers(funnel: Funnel, ids: Sequence[str]) -> list[str]:
+    """The item ids that are not in the log."""
+    known = funnel.data.catalogue.vocabulary.index(ids) if ids else []
+    return [word for word, index in zip(ids, known, strict=True) if index < FIRST]
 
 
 def _pins(given: Sequence[str]) -> dict[str, int]:
@@ -180,9 +183,7 @@ def _words(text: str) -> list[str]:
 def _ids(funnel: Funnel, text: str, screen: Screen) -> list[str]:
     """Item ids of `--history`; those that the log does not know are told."""
     ids = _words(text)
-    known = funnel.data.catalogue.vocabulary.index(ids) if ids else []
-    strangers = [word for word, index in zip(ids, known, strict=True) if index < 2]
-    if strangers:
+    if strangers := _strangers(funnel, ids):
         screen.warn(f"not in the log, so nothing is known of: {', '.join(strangers)}")
     return ids
 

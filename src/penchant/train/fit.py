@@ -26,6 +26,7 @@ from penchant.train.resume import Run, fingerprint, load_run
 from penchant.train.stopping import Valid, Validation, test_rows
 
 Model = TypeVar("Model", bound=nn.Module)
+_CHOICE = "the epoch that is kept"  # what is chosen by test rows
 
 
 def fit(
@@ -176,7 +177,7 @@ def _note_rows(model: nn.Module, before: Mapping[str, Sequence[Provenance]], sou
     """
     parts = dict(model.named_modules())
     for name, said in before.items():
-        if kept := [one for one in said if one.what == WEIGHTS]:
+        if kept := [one for one in said if one.what in (WEIGHTS, _CHOICE)]:
             note(parts[name], *kept)
     examples: Any = source.examples
     said = [one for one in getattr(examples, "provenance", ()) if one.what == WEIGHTS]
@@ -190,7 +191,7 @@ def _note_choice(model: nn.Module, validation: Validation | None) -> None:
     if validation is None or validation.queries is None:
         return
     if len(rows := test_rows(validation.queries)):
-        note(model, Provenance.of("the epoch that is kept", validation.queries.split, rows))
+        note(model, Provenance.of(_CHOICE, validation.queries.split, rows))
 
 
 def _kept_in(checkpoint: str | Path | Checkpoint | None) -> Checkpoint | None:
