@@ -245,6 +245,15 @@ def mark_fitted(model: object) -> Generator[None]:
         raise
 
 
+def numbered(names: Sequence[str]) -> list[str]:
+    """What to call systems: by their names, with a number behind those that several bear.
+
+    >>> numbered(["SASRec", "EASE", "SASRec"])
+    ['SASRec-1', 'EASE', 'SASRec-2']
+    """
+    return [n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}" for i, n in enumerate(names)]
+
+
 class Contribution(NamedTuple):
     """How much each history event counted for one item: the common form of all explanations.
 

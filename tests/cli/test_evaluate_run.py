@@ -133,7 +133,7 @@ def test_files_of_one_name_are_told_apart(penchant, home, lists, tmp_path):
     (tmp_path / "ours.csv").write_text((lists / "ours.csv").read_text())
     line = f"evaluate --recipe {home / 'tiny.yaml'} --bootstrap 0 --json --run {lists / 'ours.csv'}"
     assert [s["name"] for s in penchant(f"{line} --run {tmp_path / 'ours.csv'}").json["systems"]] == [
-        "ours.csv",
+        "ours.csv-1",
         "ours.csv-2",
     ]
 

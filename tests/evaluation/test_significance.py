@@ -9,6 +9,7 @@ from scipy import stats
 from penchant.errors import ArgumentError
 from penchant.evaluation import significance as module
 from penchant.evaluation.compare import MIN_USERS
+from penchant.evaluation.result import Result, Setting, SystemResult
 from penchant.evaluation.significance import compare_values, holm, permutation_test
 
 
@@ -198,6 +199,29 @@ def test_too_few_users_can_tell_nothing():
     assert one.p < 0.01
     assert one.verdict == "too few users to tell"
     assert one.as_dict()["verdict"] == one.verdict
+
+
+def test_a_result_compares_its_first_system_with_one_of_the_others():
+    rng = np.random.default_rng(4)
+    users, low = np.arange(60), rng.random(60)
+    high = low + rng.normal(0.2, 0.2, 60)
+    asked = Setting("", "test", "cut", "", "seen", exclude_seen=True, cutoffs=(10,))
+    rows = [
+        SystemResult(name, {}, {"m": one, "n": -one})
+        for name, one in {"new": high, "old": low, "older": high}.items()
+    ]
+    pair, three = Result(asked, tuple(rows[:2]), users), Result(asked, tuple(rows), users)
+    for found in (pair.compare(seed=3), three.compare("old", seed=3)):
+        assert found == compare_values({"m": low, "n": -low}, {"m": high, "n": -high}, users, seed=3)
+    assert [one.verdict for one in pair.compare()] == ["higher", "lower"]
+    (one,) = three.compare("older", metrics=["n"], permutations=100)
+    assert (one.metric, one.p) == ("n", 1.0)
+    with pytest.raises(ArgumentError, match="old, older"):
+        three.compare()
+    with pytest.raises(ArgumentError, match="old, older"):
+        three.compare("new")
+    with pytest.raises(ArgumentError, match="there is none: evaluate it with against"):
+        Result(asked, tuple(rows[:1]), users).compare()
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -121,8 +121,14 @@ def test_the_card_says_what_was_trained_on_what_and_how_good_it_is(bundle, split
 
 
 def test_a_folder_that_is_no_bundle(tmp_path):
-    with pytest.raises(StoreError, match=r"bundle\.json is missing"):
+    with pytest.raises(StoreError, match=r"no bundle here \(bundle\.json is missing"):
         load(tmp_path)
+
+
+def test_a_log_is_no_bundle(split, tmp_path):
+    split.log.save(tmp_path / "log")
+    with pytest.raises(StoreError, match=r"a log, and no bundle[^\n]*\n  Fix: give the folder that"):
+        load(tmp_path / "log")
 
 
 def test_another_format_names_itself(copy):

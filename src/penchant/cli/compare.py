@@ -16,7 +16,7 @@ from penchant.evaluation import evaluate
 from penchant.evaluation.compare import too_few
 from penchant.evaluation.ranking import RANKING_METRICS
 from penchant.evaluation.result import Result
-from penchant.evaluation.significance import Comparison, compare_values
+from penchant.evaluation.significance import Comparison
 
 _METRICS = ("ndcg@10", "recall@10", "mrr@10")
 
@@ -55,10 +55,9 @@ def run(options: argparse.Namespace) -> int | None:
     a, b = labels(paths)
     result = renamed(_asked(systems, asked, metrics), [b, a])
     try:
-        found = compare_values(
-            result.systems[1].per_query, result.systems[0].per_query, result.users, metrics=metrics,
-            resamples=options.bootstrap, permutations=options.permutations, level=options.level,
-            seed=options.seed,
+        found = result.compare(
+            metrics=metrics, resamples=options.bootstrap, permutations=options.permutations,
+            level=options.level, seed=options.seed,
         )  # fmt: skip
     except ArgumentError as error:
         if error.name == "metrics":  # what a gate names is its own

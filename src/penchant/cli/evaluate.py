@@ -15,7 +15,6 @@ from penchant.evaluation.lines import shown_metrics
 from penchant.evaluation.result import Result
 from penchant.evaluation.runfiles import file_format, write_run
 from penchant.evaluation.runs import Run
-from penchant.evaluation.significance import compare_values
 
 
 def run(options: argparse.Namespace) -> None:
@@ -68,9 +67,10 @@ def _tested(result: Result, screen: Screen) -> list[dict[str, Any]]:
     first, *others = result.systems
     told: list[dict[str, Any]] = []
     for other in others:
-        found = compare_values(
-            other.per_query, first.per_query, result.users, metrics=shown_metrics(result),
-            resamples=result.setting.bootstrap, level=result.setting.level, seed=result.setting.seed,
+        asked = result.setting
+        found = result.compare(
+            other.name, metrics=shown_metrics(result), resamples=asked.bootstrap, level=asked.level,
+            seed=asked.seed,
         )  # fmt: skip
         screen.say("", f"paired permutation test over users, {first.name} against {other.name}")
         show_comparisons(found, other.name, first.name, screen)

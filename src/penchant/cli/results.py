@@ -16,6 +16,7 @@ from penchant.evaluation.compare import too_few
 from penchant.evaluation.lines import Table, figure, parts
 from penchant.evaluation.result import Estimate, Result
 from penchant.evaluation.significance import Comparison
+from penchant.protocols import numbered
 
 
 def show(result: Result, screen: Screen, *, title: str) -> None:
@@ -66,7 +67,7 @@ def write_report(
 
 def renamed(result: Result, names: Sequence[str]) -> Result:
     """A result whose systems are called so, in order."""
-    rows = (replace(row, name=name) for row, name in zip(result.systems, unlike(names), strict=True))
+    rows = (replace(row, name=name) for row, name in zip(result.systems, numbered(names), strict=True))
     return replace(result, systems=tuple(rows))
 
 
@@ -74,12 +75,4 @@ def labels(paths: Sequence[Path]) -> list[str]:
     """What to call files and folders: by their names, without the ending where these differ without it."""
     whole = [path.resolve().name if path.is_dir() else path.name for path in paths]
     short = [name if path.is_dir() else path.stem for name, path in zip(whole, paths, strict=True)]
-    return short if len(set(short)) == len(short) else unlike(whole)
-
-
-def unlike(names: Sequence[str]) -> list[str]:
-    """The names, those that were there before with a number behind."""
-    return [
-        name if name not in names[:n] else f"{name}-{names[: n + 1].count(name)}"
-        for n, name in enumerate(names)
-    ]
+    return short if len(set(short)) == len(short) else numbered(whole)

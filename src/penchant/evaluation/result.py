@@ -1,13 +1,14 @@
 """What an evaluation found, and under which conditions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from penchant.errors import nearest
+from penchant.errors import ArgumentError, nearest
+from penchant.evaluation.significance import Comparison, compare_values
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,40 @@ class Result:
             raise KeyError(f"{metric!r} was not measured: {nearest(metric, list(known))}")
         return known[metric].value
 
+    def compare(
+        self,
+        against: str | None = None,
+        *,
+        metrics: Sequence[str] | None = None,
+        resamples: int = 2000,
+        permutations: int = 10_000,
+        level: float = 0.95,
+        seed: int = 0,
+    ) -> tuple[Comparison, ...]:
+        """Whether the first system (b) differs from another one (a) by more than chance, metric by metric.
+
+        Args:
+            against: the name of the other system; None where there is one.
+            metrics: which you decide by: all are corrected for each other; None: all that were measured.
+            resamples: of users, for the interval; 0 for none.
+            permutations: for the test.
+            level: of the intervals; a verdict needs a corrected p of at most 1 - level.
+            seed: of all draws.
+
+        Raises: ArgumentError where no other system has that name, or as `compare_values` raises.
+        """
+        first, *others = self.systems
+        names = [other.name for other in others]
+        if against is None and len(names) == 1:
+            against = names[0]
+        if against not in names:
+            raise ArgumentError("against", against, expected=f"one of the other systems ({_listed(names)})")
+        other = others[names.index(against)]
+        return compare_values(
+            other.per_query, first.per_query, self.users, metrics=metrics, resamples=resamples,
+            permutations=permutations, level=level, seed=seed,
+        )  # fmt: skip
+
     @property
     def n_users(self) -> int:
         """Users with at least one query."""
@@ -228,6 +263,10 @@ class Result:
         return [
             f"{n:,} {_singular(reason) if n == 1 else reason}" for reason, n in self.left_out.items() if n
         ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "there is none: evaluate it with against=[...]"
 
 
 def _singular(words: str) -> str:

@@ -20,7 +20,7 @@ from penchant.evaluation.published import CandidateSet, PublishedSetting, eligib
 from penchant.evaluation.questions import Questions, ask, askable, masked_targets
 from penchant.evaluation.result import Result, Setting, SystemResult
 from penchant.evaluation.runs import Run, require_one_query_each
-from penchant.protocols import Ranker, Retriever, Staged, require_fitted
+from penchant.protocols import Ranker, Retriever, Staged, numbered, require_fitted
 
 _CUTOFFS = (5, 10, 20)
 _SAID_BY_SETTING = ("cutoffs", "candidates", "exclude_seen")
@@ -242,10 +242,7 @@ def _judged(
 
 def _named(systems: Sequence[object]) -> dict[str, Any]:
     names = [system.name if isinstance(system, Run) else type(system).__name__ for system in systems]
-    return {
-        n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}": system
-        for i, (n, system) in enumerate(zip(names, systems, strict=True))
-    }
+    return dict(zip(numbered(names), systems, strict=True))
 
 
 def _part_of(asked: Queries) -> str:

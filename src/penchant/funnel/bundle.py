@@ -181,8 +181,10 @@ def _check_log(log: Interactions, folder: Path) -> None:
 def _read(folder: Path) -> dict[str, Any]:
     file = folder / "bundle.json"
     if not file.is_file():
+        log = (folder / "manifest.json").is_file()
+        what = "a log, and no bundle" if log else "no bundle here"
         raise StoreError(
-            f"{folder}: no bundle here (bundle.json is missing).\n"
+            f"{folder}: {what} (bundle.json is missing).\n"
             "  Fix: give the folder that Funnel.save or `penchant train` wrote."
         )
     try:

@@ -18,7 +18,7 @@ from penchant.funnel.arguments import one, several, whole
 from penchant.funnel.asking import Asker, Moment
 from penchant.funnel.lists import RULES, Listed, arranged
 from penchant.funnel.rules import Rules, Terms, terms_of
-from penchant.protocols import Candidates, Explains, Ranker, Retriever, require_fitted, window_of
+from penchant.protocols import Candidates, Explains, Ranker, Retriever, numbered, require_fitted, window_of
 from penchant.retrieve.merge import RANK_OFFSET, check_weights, merge
 from penchant.retrieve.popularity import Popularity
 
@@ -72,7 +72,7 @@ class Funnel:
         if rank is not None:
             _check(rank, Ranker, "rank", "encode_user(requests) and score(state, items)")
             check_numbering(rank, data, argument="data")
-        names = list(names) if names is not None else _names(retrievers)
+        names = list(names) if names is not None else numbered([type(model).__name__ for model in retrievers])
         if len(names) != len(retrievers) or len(set(names)) != len(names):
             raise ArgumentError(
                 "names", names, expected=f"{len(retrievers)} different names, one a retriever"
@@ -412,11 +412,6 @@ def _check(model: object, protocol: Any, name: str, methods: str) -> None:
     require_fitted(model, name)
     if isinstance(model, nn.Module) and model.training:
         model.eval()
-
-
-def _names(models: Sequence[object]) -> list[str]:
-    names = [type(model).__name__ for model in models]
-    return [n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}" for i, n in enumerate(names)]
 
 
 def _filling_in(retrievers: Sequence[Retriever]) -> list[float] | None:
