@@ -16,7 +16,7 @@ Row = dict[str, Any]
 _COLOURS = ["#1f6fb2", "#d1762b", "#5a8f3c"]  # of sides, ours first
 _CONFIG: Mapping[str, Any] = {
     "background": "white", "font": "sans-serif", "axis": {"gridOpacity": 0.4, "labelFlush": False},
-    "title": {"fontSize": 11, "anchor": "start"},
+    "title": {"fontSize": 11, "subtitleFontSize": 10, "anchor": "start"},
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def _panel(race: Race, records: Sequence[Record]) -> alt.LayerChart:
     line = base.mark_line(color=_COLOURS[0]).encode(y=alt.Y("median(cost):Q", title=race.unit, scale=scale))
     dots = base.mark_point(color=_COLOURS[0], size=14, filled=True, opacity=0.6).encode(y=y)
     return alt.layer(line, dots).properties(
-        width=210, height=150, title=f"{what}: slope {slope(sizes, medians):.2f}"
+        width=210, height=150, title=alt.Title(what, subtitle=f"slope {slope(sizes, medians):.2f}")
     )
 
 
