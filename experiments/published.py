@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from _others import AT_10, LEAK, METRICS, PUBLISHED
+from _others import AT_10, LEAK, METRICS, PUBLISHED, SAMPLED
 from _runs import (
     CHECKPOINTS,
     Cell,
@@ -93,11 +93,21 @@ ARMS = {
         FIT | {"batch_size": 128, "patience": 10},
         {"Beauty": 3},
     ),
-    "SASRec, sampled softmax, 256": Arm(
+    # the same head, tuned on validation: cosines instead of inner products, twice the width, more dropout
+    "SASRec, cosine": Arm(
         pt.retrieve.SASRec,
-        {"objective": "sampled", "negatives": 256, "depth": 1, "attention_dropout": 0.2},
-        FIT | {"batch_size": 128, "patience": 50},
-        {"Beauty": 1},
+        {
+            "objective": "sampled",
+            "negatives": 4096,
+            "width": 128,
+            "depth": 1,
+            "dropout": 0.5,
+            "attention_dropout": 0.5,
+            "final_norm": "l2",
+            "temperature": 0.07,
+        },
+        FIT | {"batch_size": 128, "patience": 8},
+        {"Beauty": 3},
     ),
 }
 CELLS = [{"arm": name, "log": log, "seed": seed} for name in ARMS for log in LOGS for seed in range(SEEDS)]
@@ -271,20 +281,21 @@ def _audited(by_cell: ByCell) -> Iterator[list[str]]:
 
 
 def _near(by_cell: ByCell) -> Iterator[list[str]]:
-    bce, sampled = PUBLISHED[2], PUBLISHED[4]
+    bce, sampled = PUBLISHED[2], [row for row in PUBLISHED if row.model == SAMPLED]
     bounds: dict[tuple[str, str], tuple[str, str, float, float]] = {}  # setting, words, recall@10, NDCG@10
     for log, figures in bce.figures.items():
         least = (0.0274, 0.0) if log == "Yelp" else (0.9 * figures[2], 0.9 * figures[3])
         words = "recall@10 of at least .0274" if log == "Yelp" else "at least .90 of it"
         bounds[bce.arm, log] = (bce.setting, words, *least)
     bounds["SASRec, softmax", "Beauty"] = ("s3rec", "at least .082 and .040", 0.082, 0.040)
-    for log, figures in sampled.figures.items():
-        bounds[sampled.arm, log] = (
-            sampled.setting,
-            "at least .95 of it",
-            0.95 * figures[0],
-            0.95 * figures[1],
-        )
+    for theirs in sampled:
+        for log, (recall, ndcg) in theirs.figures.items():
+            bounds[theirs.arm, log] = (
+                theirs.setting,
+                "at least .95 of the published",
+                0.95 * recall,
+                0.95 * ndcg,
+            )
     for (arm, log), (name, words, *least) in bounds.items():
         if ours := by_cell.get((arm, log)):
             means = [_mean(ours, name, metric) for metric in AT_10]
