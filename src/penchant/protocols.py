@@ -251,7 +251,8 @@ def numbered(names: Sequence[str]) -> list[str]:
     >>> numbered(["SASRec", "EASE", "SASRec"])
     ['SASRec-1', 'EASE', 'SASRec-2']
     """
-    return [n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}" for i, n in enumerate(names)]
+    found = [n if names.count(n) == 1 else f"{n}-{names[: i + 1].count(n)}" for i, n in enumerate(names)]
+    return found if len(set(found)) == len(found) else numbered(found)  # "A-1" may have been a name before
 
 
 class Contribution(NamedTuple):

@@ -249,6 +249,13 @@ def test_the_lists_of_a_result_are_taken_by_name_and_only_where_there_are_some(s
         Run.of(several, split.log)
 
 
+def test_no_system_is_lost_where_a_run_bears_a_name_with_a_number(split, popular):
+    run = Run.of(evaluate(popular, split.test, bootstrap=0), split.log)
+    run.name = "Popularity-1"
+    result = evaluate(popular, split.test, against=[popular, run], bootstrap=0)
+    assert len({row.name for row in result.systems}) == len(result.systems) == 3
+
+
 def test_a_lost_place_between_others_stays_lost_in_the_lists_of_a_result(split):
     people = split.log.users.vocabulary.all_ids
     frame = pl.DataFrame({"user": people}).join(
