@@ -9,7 +9,7 @@ from scipy import stats
 from penchant.errors import ArgumentError
 from penchant.evaluation import significance as module
 from penchant.evaluation.compare import MIN_USERS
-from penchant.evaluation.result import Result, Setting, SystemResult
+from penchant.evaluation.result import Estimate, Result, Setting, SystemResult
 from penchant.evaluation.significance import compare_values, holm, permutation_test
 
 
@@ -206,14 +206,21 @@ def test_a_result_compares_its_first_system_with_one_of_the_others():
     users, low = np.arange(60), rng.random(60)
     high = low + rng.normal(0.2, 0.2, 60)
     asked = Setting("", "test", "cut", "", "seen", exclude_seen=True, cutoffs=(10,))
+
+    def values(one):
+        return {"ndcg@10": one, "recall@10": one**2, "n": -one}
+
     rows = [
-        SystemResult(name, {}, {"m": one, "n": -one})
+        SystemResult(name, dict.fromkeys(("recall@10", "ndcg@10", "n"), Estimate(0.5, 0.4, 0.6)), values(one))
         for name, one in {"new": high, "old": low, "older": high}.items()
     ]
     pair, three = Result(asked, tuple(rows[:2]), users), Result(asked, tuple(rows), users)
     for found in (pair.compare(seed=3), three.compare("old", seed=3)):
-        assert found == compare_values({"m": low, "n": -low}, {"m": high, "n": -high}, users, seed=3)
-    assert [one.verdict for one in pair.compare()] == ["higher", "lower"]
+        # corrected for what is printed alone, which does not grow with what was measured
+        headline = ["ndcg@10", "recall@10"]
+        assert found == compare_values(values(low), values(high), users, metrics=headline, seed=3)
+    named = pair.compare(metrics=["n", "ndcg@10"])
+    assert [(one.metric, one.verdict) for one in named] == [("n", "lower"), ("ndcg@10", "higher")]
     (one,) = three.compare("older", metrics=["n"], permutations=100)
     assert (one.metric, one.p) == ("n", 1.0)
     with pytest.raises(ArgumentError, match="old, older"):

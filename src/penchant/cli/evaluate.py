@@ -11,7 +11,6 @@ from penchant.cli.questions import ask
 from penchant.cli.results import renamed, show, show_comparisons, tell_newcomers, write_report
 from penchant.errors import PenchantError
 from penchant.evaluation import evaluate
-from penchant.evaluation.lines import shown_metrics
 from penchant.evaluation.result import Result
 from penchant.evaluation.runfiles import file_format, write_run
 from penchant.evaluation.runs import Run
@@ -68,10 +67,7 @@ def _tested(result: Result, screen: Screen) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     for other in others:
         asked = result.setting
-        found = result.compare(
-            other.name, metrics=shown_metrics(result), resamples=asked.bootstrap, level=asked.level,
-            seed=asked.seed,
-        )  # fmt: skip
+        found = result.compare(other.name, resamples=asked.bootstrap, level=asked.level, seed=asked.seed)
         screen.say("", f"paired permutation test over users, {first.name} against {other.name}")
         show_comparisons(found, other.name, first.name, screen)
         told.append({"a": other.name, "b": first.name, "comparisons": [one.as_dict() for one in found]})

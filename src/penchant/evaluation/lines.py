@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from penchant.evaluation.result import Estimate, Result
 
-_SHOWN = ("ndcg", "recall", "mrr", "auc", "gauc", "log_loss", "ece", "pcoc")
 UNCLEAR = "cannot be told from chance"
 
 
@@ -38,7 +37,7 @@ def parts(result: Result) -> list[str | Table]:
     differences, what follows from them, where candidates get lost, and the ranker's own figures.
     """
     first, *others = result.systems
-    metrics = shown_metrics(result)
+    metrics = result.headline
     found: list[str | Table] = [result.caption]
     found += result.told
     found += [] if result.verdict is None else [result.verdict]
@@ -75,7 +74,7 @@ def parts(result: Result) -> list[str | Table]:
 def better_alone(result: Result) -> str | None:
     """The retriever of the first system that beats it clearly, by the first metric; the best of several."""
     first, *others = result.systems
-    metric = next(iter(shown_metrics(result)), None)
+    metric = next(iter(result.headline), None)
     if metric is None or result.verdict is not None:
         return None
     ahead = [
@@ -113,15 +112,6 @@ def copies(systems: Sequence[Mapping[str, float]]) -> dict[str, str]:
         ):
             found |= pairs
     return found
-
-
-def shown_metrics(result: Result) -> Sequence[str]:
-    """What is shown: ranking metrics in the middle of the list, or those of single items."""
-    cutoffs = result.setting.cutoffs
-    middle = 10 if 10 in cutoffs else cutoffs[len(cutoffs) // 2] if cutoffs else None
-    known = result.systems[0].metrics
-    listed = [name for base in _SHOWN if (name := f"{base}@{middle}") in known]
-    return listed or [name for name in _SHOWN if name in known] or list(known)[:3]
 
 
 def figure(found: Estimate | None, *, signed: bool = False, judged: bool = True) -> str:

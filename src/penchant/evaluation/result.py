@@ -10,6 +10,8 @@ from torch import Tensor
 from penchant.errors import ArgumentError, nearest
 from penchant.evaluation.significance import Comparison, compare_values
 
+_HEADLINE = ("ndcg", "recall", "mrr", "auc", "gauc", "log_loss", "ece", "pcoc")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -193,7 +195,7 @@ class Result:
 
         Args:
             against: the name of the other system; None where there is one.
-            metrics: which you decide by: all are corrected for each other; None: all that were measured.
+            metrics: which you decide by: all are corrected for each other; None: those of `headline`.
             resamples: of users, for the interval; 0 for none.
             permutations: for the test.
             level: of the intervals; a verdict needs a corrected p of at most 1 - level.
@@ -208,10 +210,21 @@ class Result:
         if against not in names:
             raise ArgumentError("against", against, expected=f"one of the other systems ({_listed(names)})")
         other = others[names.index(against)]
+        if metrics is None:
+            metrics = [name for name in self.headline if name in first.per_query]
         return compare_values(
             other.per_query, first.per_query, self.users, metrics=metrics, resamples=resamples,
             permutations=permutations, level=level, seed=seed,
         )  # fmt: skip
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """What is printed and compared where no metrics are named."""
+        cutoffs = self.setting.cutoffs
+        middle = 10 if 10 in cutoffs else cutoffs[len(cutoffs) // 2] if cutoffs else None
+        known = self.systems[0].metrics
+        listed = tuple(name for base in _HEADLINE if (name := f"{base}@{middle}") in known)
+        return listed or tuple(name for name in _HEADLINE if name in known) or tuple(known)[:3]
 
     @property
     def n_users(self) -> int:
