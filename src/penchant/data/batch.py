@@ -51,7 +51,7 @@ class Ragged(NamedTuple):
     def rows(self, index: Tensor) -> "Ragged":
         """The lists at `index` [B']."""
         lengths = self.lengths.index_select(0, index)
-        values = self.values.index_select(0, ranges(self.offsets[:-1].index_select(0, index), lengths))
+        values = reader(self.offsets[:-1].index_select(0, index), lengths)(self.values)
         return Ragged(values, _offsets(lengths))
 
 
@@ -67,14 +67,26 @@ def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
 def reader(starts: Tensor, lengths: Tensor) -> Callable[[Tensor], Tensor]:
     """Reads the ragged slices of `ranges` off columns.
 
-    Slices of one length (full windows, the usual case) are rows of a view of overlapping windows: reading
-    these takes less than half the time of an index for every value.
+    Slices of one length (full windows, the usual case) are rows of a view of overlapping windows, copied as
+    blocks. Others are cut from windows of the longest where that wastes at most every second value. Both
+    take about half the time of an index for every value, which is what remains.
     """
-    length = int(lengths[0]) if len(lengths) else 0
-    if length and bool((lengths == length).all()):
-        return lambda column: column.unfold(0, length, 1).index_select(0, starts).view(-1)
-    index = ranges(starts, lengths)
-    return lambda column: column.index_select(0, index)
+    count, longest, total = len(lengths), int(lengths.max()) if len(lengths) else 0, int(lengths.sum())
+    if total and total == count * longest:
+        return lambda column: column.unfold(0, longest, 1).index_select(0, starts).view(-1)
+    if not total or 2 * total < count * longest or starts.device.type != "cpu":
+        index = ranges(starts, lengths)
+        return lambda column: column.index_select(0, index)
+    last = int(starts.max())
+    inside = (torch.arange(longest) < lengths.unsqueeze(1)).numpy()
+
+    def read(column: Tensor) -> Tensor:
+        if last + longest > len(column):  # its window would reach over the end
+            return column.index_select(0, ranges(starts, lengths))
+        windows = column.unfold(0, longest, 1).index_select(0, starts)
+        return torch.from_numpy(windows.numpy()[inside])  # a third of the time of masked_select
+
+    return read
 
 
 def moved(value: T, device: torch.device | str) -> T:
