@@ -281,6 +281,36 @@ def test_attention_weights_are_dropped_in_training_alone():
     assert torch.equal(plain.states(histories), asked[0])
 
 
+@pytest.mark.parametrize("objective", ["softmax", "sampled", "bce"])
+def test_an_item_lacks_the_same_elements_wherever_a_batch_shows_it(objective, monkeypatch):
+    log = random_log(users=6, items=9, seed=1)
+    split = split_leave_last(log)
+    model = SASRec(log.features, width=8, dropout=0.0, item_dropout=0.5, objective=objective, seed=2)
+    model.prepare(split)
+    read: list[tuple[torch.Tensor, torch.Tensor]] = []
+    drop = model.item_drop.forward
+
+    def spy(values, rows):
+        read.append((rows.flatten(), (found := drop(values, rows)).flatten(0, -2) == 0))
+        return found
+
+    monkeypatch.setattr(model.item_drop, "forward", spy)
+    gone: list[torch.Tensor] = []
+    for batch in model.source(split, batch_size=3, seed=0):
+        read.clear()
+        model.train().loss(batch)
+        assert len(read) > 1  # what was read, and what was answered
+        rows, lacking = (torch.cat(parts) for parts in zip(*read, strict=True))
+        table = torch.zeros(len(model.item.known), 8, dtype=torch.bool)
+        table[rows] = lacking
+        assert torch.equal(table[rows], lacking)
+        assert 0 < lacking.float().mean() < 1
+        gone.append(table)
+    assert not torch.equal(gone[0], gone[1])
+    whole = model.eval().item_vectors()
+    assert torch.equal(whole[2:], model.item.weight[model.item.rows(torch.arange(2, len(whole)))])
+
+
 def test_times_are_not_read():
     model = made()
     histories = histories_of([[2, 3, 4]])
@@ -309,6 +339,7 @@ def test_auto_takes_the_exact_softmax_while_the_catalogue_is_small():
         ({"heads": 3}, "a divisor of width=64"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"attention_dropout": -0.1}, "attention_dropout=-0.1"),
+        ({"item_dropout": 1.0}, "item_dropout=1.0"),
         ({"temperature": 0.0}, "temperature=0.0"),
         ({"negatives": 0}, "negatives=0"),
         ({"objective": "ce"}, "'softmax', 'sampled', 'bce'"),

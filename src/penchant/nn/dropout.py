@@ -34,5 +34,47 @@ class Dropout(nn.Module):
         count = like.numel()
         words = torch.empty((count + 7) // 8, dtype=torch.int64, device=like.device)
         words.random_(-(2**63), None)  # from the lowest int64 to the highest: all 64 bits vary
-        kept = words.view(torch.uint8)[:count].view(like.shape) >= self._level
-        return kept.to(like.dtype).mul_(_LEVELS / (_LEVELS - self._level))
+        return self._scaled(words.view(torch.uint8)[:count].view(like.shape), like.dtype)
+
+    def _scaled(self, draws: Tensor, dtype: torch.dtype) -> Tensor:
+        return (draws >= self._level).to(dtype).mul_(_LEVELS / (_LEVELS - self._level))
+
+
+class RowDropout(Dropout):
+    """Dropout of a table's rows: wherever a step reads one, it lacks the same elements.
+
+    As if the whole table went through `Dropout` once a step, at the cost of the rows that are read: whether
+    an element stays follows from a hash of its place in the table and of a number drawn for the step.
+
+    Source: the hash is that of SplitMix64 (Steele, Lea and Flood 2014).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self._drawn = torch.zeros((), dtype=torch.int64)
+
+    def draw(self, device: torch.device) -> None:
+        """Begin a step: other elements fall out from here on."""
+        if self.training and self._level:
+            self._drawn = torch.empty((), dtype=torch.int64, device=device).random_(-(2**63), None)
+
+    def forward(self, values: Tensor, rows: Tensor) -> Tensor:  # type: ignore[override]
+        """`values` [..., D], read from the rows [...] of a table."""
+        if not self.training or not self._level:
+            return values
+        width = values.shape[-1]
+        words = (width + 7) // 8  # of 64 bits, a byte an element
+        place = rows.unsqueeze(-1) * words + torch.arange(words, device=rows.device)
+        draws = _hash(place + self._drawn.to(rows.device)).view(torch.uint8)[..., :width]
+        return values * self._scaled(draws, values.dtype)
+
+
+def _hash(x: Tensor) -> Tensor:
+    """SplitMix64's number at each place of its sequence; int64, which wraps around. Changes `x`."""
+    x.mul_(-0x61C8864680B583EB)  # 0x9E3779B97F4A7C15, and so on: as signed numbers
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15), (31, 1)):
+        high = (x >> shift).bitwise_and_((1 << (64 - shift)) - 1)  # the shift copies the sign
+        x.bitwise_xor_(high)
+        if factor != 1:
+            x.mul_(factor)
+    return x

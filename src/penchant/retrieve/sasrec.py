@@ -16,7 +16,7 @@ from penchant.data.sources import Sequences
 from penchant.data.split import Split
 from penchant.errors import ArgumentError
 from penchant.nn.attention import Packing, gather_once
-from penchant.nn.dropout import Dropout
+from penchant.nn.dropout import Dropout, RowDropout
 from penchant.nn.embedding import CategoryTable, ItemTable
 from penchant.nn.softmax import binary_loss, binary_loss_by_logits, sampled_softmax_loss, softmax_loss
 from penchant.nn.transformer import Block, Norm
@@ -52,6 +52,8 @@ class SASRec(nn.Module):
         history: newest events read, and positions of a training window.
         dropout: on inputs and in the feed-forward layers.
         attention_dropout: of attention weights; costs time on a CPU, and pays where users have few events.
+        item_dropout: of item vectors, the same elements wherever a batch reads or answers an item: learns
+            more slowly and, where items have few events, better.
         objective: "softmax" over all items, "sampled" softmax with shared negatives and logQ correction, or
             "bce" with negatives of each position's own. "auto" is softmax up to 20,000 items (200,000 where
             there is a GPU).
@@ -90,6 +92,7 @@ class SASRec(nn.Module):
         history: int = 50,
         dropout: float = 0.2,
         attention_dropout: float = 0.0,
+        item_dropout: float = 0.0,
         objective: Objective = "auto",
         negatives: int | None = None,
         alpha: float = 0.0,
@@ -105,7 +108,7 @@ class SASRec(nn.Module):
         require_features(features)
         self.features = features
         self.width, self.depth, self.heads, self.history = width, depth, heads, history
-        self.dropout, self.attention_dropout = dropout, attention_dropout
+        self.dropout, self.attention_dropout, self.item_dropout = dropout, attention_dropout, item_dropout
         self.objective, self.negatives, self.alpha = objective, negatives, alpha
         self.norm, self.ffn_mult, self.final_norm, self.temperature = norm, ffn_mult, final_norm, temperature
         self.categories, self.use_event, self.seed = tuple(categories), use_event, seed
@@ -129,7 +132,7 @@ class SASRec(nn.Module):
         )
         self.cold = nn.Parameter(torch.empty(width).normal_(0.0, 0.02, generator=g))
         self.closing = nn.LayerNorm(width, eps=1e-8) if final_norm == "layer" else nn.Identity()
-        self.drop = Dropout(dropout)
+        self.drop, self.item_drop = Dropout(dropout), RowDropout(item_dropout)
 
     def _check(self, features: Features) -> None:
         for name in ("width", "depth", "heads", "history", "ffn_mult"):
@@ -137,7 +140,7 @@ class SASRec(nn.Module):
                 raise ArgumentError(name, value, expected="an integer of at least 1")
         if self.width % self.heads:
             raise ArgumentError("heads", self.heads, expected=f"a divisor of width={self.width}")
-        for name in ("dropout", "attention_dropout"):
+        for name in ("dropout", "attention_dropout", "item_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise ArgumentError(name, share, expected="a share in [0, 1)")
         if self.use_event and not features.events:
@@ -173,6 +176,7 @@ class SASRec(nn.Module):
     def loss(self, batch: Batch) -> Loss:
         """What each position says of the event after it, and the cold vector of each window's first event."""
         histories, known = batch.histories, self.item.known
+        self.item_drop.draw(known.device)
         packing = Packing.of(histories.offsets)
         states = self._states(histories, packing)
         begin = histories.offsets[:-1].index_select(0, packing.order)
@@ -267,7 +271,7 @@ class SASRec(nn.Module):
         vectors = F.embedding(rows, self.item.weight, padding_idx=0, sparse=self.item.sparse)
         for table in self.labels:
             vectors = vectors + table(items)
-        return vectors
+        return self.item_drop(vectors, rows)
 
     def _inputs(self, histories: Histories, packing: Packing) -> Tensor:
         """What the first block reads, [T, D] packed."""
