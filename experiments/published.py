@@ -85,12 +85,19 @@ ARMS = {
         FIT | {"batch_size": 128, "patience": 6},
         {"Beauty": 3},
     ),
-    # as the source has it: 1 block, 1 head, dropout .2 of attention weights too, batches of 128. Theirs draws
-    # 256 negatives for each position; ours shares them in a batch, so it draws more: how many, by validation
+    # as the source has it: 1 block, 1 head, dropout .2 of attention weights and of item vectors too, batches
+    # of 128. Theirs draws 256 negatives for each position; ours shares them in a batch, so it draws more: how
+    # many, by validation, as the width (theirs is said to be 64 or 256) and the patience (theirs is 50)
     SAMPLED: Arm(
         pt.retrieve.SASRec,
-        {"objective": "sampled", "negatives": 2048, "depth": 1, "attention_dropout": 0.2},
-        FIT | {"batch_size": 128, "patience": 10},
+        {
+            "objective": "sampled",
+            "negatives": 2048,
+            "depth": 1,
+            "attention_dropout": 0.2,
+            "item_dropout": 0.2,
+        },
+        FIT | {"batch_size": 128, "patience": 20},
         {"Beauty": 3},
     ),
     # the same head, tuned on validation: cosines instead of inner products, twice the width, more dropout
