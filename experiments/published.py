@@ -117,7 +117,23 @@ ARMS = {
         {"Beauty": 3},
     ),
 }
-CELLS = [{"arm": name, "log": log, "seed": seed} for name in ARMS for log in LOGS for seed in range(SEEDS)]
+
+
+def _settings(arm: Arm) -> str:
+    return f"{_words(arm.settings)} | {_words(arm.fit)}" if arm.fit else ""
+
+
+def _words(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "defaults"
+
+
+# settings stand in the cell: who changes an arm runs it again
+CELLS = [
+    {"arm": name, "settings": _settings(ARMS[name]), "log": log, "seed": seed}
+    for name in ARMS
+    for log in LOGS
+    for seed in range(SEEDS)
+]
 
 
 def main() -> None:
@@ -143,19 +159,17 @@ def run(cell: Cell) -> Row:
         audit = pt.audit(split.joined(), statistics=[model])
         count = learned.item_counts.sort(descending=True).values
         found: Row = {
-            "settings": "",
             "audit": "clean" if audit.ok else str(audit.first).splitlines()[0],
             "tied": [k for k in (5, 10, 20) if count[k - 1] == count[k]],
         }
     else:
         valid = spread(learned.valid(), ASKED)
-        name = hashlib.sha256(json.dumps([cell, _settings(arm)]).encode()).hexdigest()[:16]
+        name = hashlib.sha256(json.dumps(cell).encode()).hexdigest()[:16]
         model = arm.model(split.log.features, **arm.settings, seed=cell["seed"])
         kept = CHECKPOINTS / NAME / name
         pt.fit(model, learned, valid=valid, **arm.fit, seed=cell["seed"], checkpoint=kept, progress=False)
         best = max(model.training_log, key=lambda row: row["metrics"]["ndcg@10"])
         found = {
-            "settings": _settings(arm),
             "epochs": len(model.training_log),
             "best_epoch": best["epoch"],
             "valid": best["metrics"]["ndcg@10"],
@@ -167,10 +181,6 @@ def run(cell: Cell) -> Row:
         found[chosen] = {name: result[name] for name in METRICS if name in result.systems[0].metrics}
         found[f"{chosen} said"] = f"{result.setting}; {len(result.users):,} queries"
     return found
-
-
-def _settings(arm: Arm) -> str:
-    return f"{_words(arm.settings)} | {_words(arm.fit)}"
 
 
 def page(rows: list[Row]) -> str:
@@ -346,9 +356,9 @@ def _mask(rows: list[Row]) -> str:
 
 def _made(rows: list[Row]) -> list[list[str]]:
     lines: list[list[str]] = []
-    trained = [row for row in rows if row["found"]["settings"]]
-    for name, settings in dict.fromkeys((row["cell"]["arm"], row["found"]["settings"]) for row in trained):
-        ours = [row for row in trained if (row["cell"]["arm"], row["found"]["settings"]) == (name, settings)]
+    trained = [row for row in rows if row["cell"]["settings"]]
+    for name, settings in dict.fromkeys((row["cell"]["arm"], row["cell"]["settings"]) for row in trained):
+        ours = [row for row in trained if row["cell"]["arm"] == name]
         beauty = [row["found"]["valid"] for row in ours if row["cell"]["log"] == "Beauty"]
         epochs = [row["found"]["epochs"] for row in ours]
         best = [row["found"]["best_epoch"] for row in ours]
@@ -360,10 +370,6 @@ def _made(rows: list[Row]) -> list[list[str]]:
             f"{min(minutes):.1f} to {max(minutes):.1f}",
         ])  # fmt: skip
     return lines
-
-
-def _words(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "defaults"
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asked import asked, histories_of
-from penchant.data import Ragged, offsets_of, ranges
-from penchant.data.batch import reader
+from penchant.data import Ragged, batch, offsets_of, ranges
 from penchant.errors import ArgumentError
 
 rows = st.lists(st.lists(st.integers(1, 50), max_size=7), min_size=1, max_size=6)
@@ -25,16 +24,25 @@ def test_ranges_equal_a_loop(pairs):
     assert ranges(starts, lengths).tolist() == [s + i for s, n in pairs for i in range(n)]
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=8), st.sampled_from([40, 100]))
-def test_slices_are_read_alike_whatever_their_lengths(pairs, size):
+@pytest.mark.parametrize("windows", [False, True])
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=8),
+    size=st.sampled_from([40, 99]),
+)
+@example(pairs=[(0, 4), (37, 3), (40, 0), (36, 4)], size=40)
+def test_slices_are_read_alike_whatever_their_lengths(windows, pairs, size):
     """Of one length, of lengths near each other, far from each other, and at a column's end."""
     pairs = [(start, min(length, size - start)) for start, length in pairs]
     starts, lengths = (torch.tensor([p[i] for p in pairs], dtype=torch.int64) for i in (0, 1))
-    read = reader(starts, lengths)
-    for column in (torch.arange(size), torch.arange(size, dtype=torch.int32), torch.arange(size) % 3 == 0):
-        found = read(column)
-        assert found.dtype == column.dtype
-        assert found.tolist() == [x for s, n in pairs for x in column[s : s + n].tolist()]
+    with pytest.MonkeyPatch.context() as patch:
+        if windows:  # as where slices are many and the column is long
+            for name, least in (("_MANY", 1), ("_NEARLY", 0), ("_LONG", 0)):
+                patch.setattr(batch, name, least)
+        read = batch.reader(starts, lengths)
+        for column in (torch.arange(size), torch.arange(size).bfloat16(), torch.arange(size) % 3 == 0):
+            found = read(column)
+            assert found.dtype == column.dtype
+            assert found.tolist() == [x for s, n in pairs for x in column[s : s + n].tolist()]
 
 
 @given(rows, st.integers(1, 8))
