@@ -217,8 +217,8 @@ def test_a_result_compares_its_first_system_with_one_of_the_others():
     pair, three = Result(asked, tuple(rows[:2]), users), Result(asked, tuple(rows), users)
     for found in (pair.compare(seed=3), three.compare("old", seed=3)):
         # corrected for what is printed alone, which does not grow with what was measured
-        headline = ["ndcg@10", "recall@10"]
-        assert found == compare_values(values(low), values(high), users, metrics=headline, seed=3)
+        printed = ["ndcg@10", "recall@10"]
+        assert found == compare_values(values(low), values(high), users, metrics=printed, seed=3)
     named = pair.compare(metrics=["n", "ndcg@10"])
     assert [(one.metric, one.verdict) for one in named] == [("n", "lower"), ("ndcg@10", "higher")]
     (one,) = three.compare("older", metrics=["n"], permutations=100)

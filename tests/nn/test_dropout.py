@@ -45,6 +45,8 @@ def test_a_row_lacks_the_same_elements_wherever_a_step_reads_it(width):
     assert torch.equal(found[0], table[[3, 900, 3]])
     assert torch.equal(found[1, :2], table[[0, 3]])
     assert torch.equal(drop(values, rows), found)
+    assert torch.equal(drop(values[0], rows[0].int()), found[0])
+    assert drop(values[0, :0], rows[0, :0]).shape == (0, width)
     drop.draw(values.device)
     assert not torch.equal(drop(values, rows), found)
 
@@ -74,6 +76,11 @@ def test_the_hash_is_the_published_one():
     found = dropout._hash(torch.arange(1, 4))
     expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     assert [value % 2**64 for value in found.tolist()] == expected
+
+
+def test_rows_are_not_read_before_a_step_has_begun():
+    with pytest.raises(RuntimeError, match="call draw"):
+        RowDropout(0.2)(torch.ones(2, 8), torch.arange(2))
 
 
 def test_rows_are_whole_in_evaluation_or_at_rate_zero():

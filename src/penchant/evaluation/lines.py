@@ -37,7 +37,7 @@ def parts(result: Result) -> list[str | Table]:
     differences, what follows from them, where candidates get lost, and the ranker's own figures.
     """
     first, *others = result.systems
-    metrics = result.headline
+    metrics = result.shown
     found: list[str | Table] = [result.caption]
     found += result.told
     found += [] if result.verdict is None else [result.verdict]
@@ -74,7 +74,7 @@ def parts(result: Result) -> list[str | Table]:
 def better_alone(result: Result) -> str | None:
     """The retriever of the first system that beats it clearly, by the first metric; the best of several."""
     first, *others = result.systems
-    metric = next(iter(result.headline), None)
+    metric = next(iter(result.shown), None)
     if metric is None or result.verdict is not None:
         return None
     ahead = [

@@ -10,7 +10,7 @@ from torch import Tensor
 from penchant.errors import ArgumentError, nearest
 from penchant.evaluation.significance import Comparison, compare_values
 
-_HEADLINE = ("ndcg", "recall", "mrr", "auc", "gauc", "log_loss", "ece", "pcoc")
+_SHOWN = ("ndcg", "recall", "mrr", "auc", "gauc", "log_loss", "ece", "pcoc")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class Setting:
     name: str = ""
     masked_score: float | None = None
     history: int | None = None
+
+    @property
+    def middle(self) -> int | None:
+        """The list length that figures are told at: 10, or else the middle one."""
+        lengths = self.cutoffs
+        return 10 if 10 in lengths else lengths[len(lengths) // 2] if lengths else None
 
     def __str__(self) -> str:
         seen = "seen items masked" if self.exclude_seen else "seen items may return"
@@ -195,7 +201,7 @@ class Result:
 
         Args:
             against: the name of the other system; None where there is one.
-            metrics: which you decide by: all are corrected for each other; None: those of `headline`.
+            metrics: which you decide by: all are corrected for each other; None: those of `shown`.
             resamples: of users, for the interval; 0 for none.
             permutations: for the test.
             level: of the intervals; a verdict needs a corrected p of at most 1 - level.
@@ -211,20 +217,19 @@ class Result:
             raise ArgumentError("against", against, expected=f"one of the other systems ({_listed(names)})")
         other = others[names.index(against)]
         if metrics is None:
-            metrics = [name for name in self.headline if name in first.per_query]
+            both = first.per_query.keys() & other.per_query
+            metrics = [name for name in self.shown if name in both] or None
         return compare_values(
             other.per_query, first.per_query, self.users, metrics=metrics, resamples=resamples,
             permutations=permutations, level=level, seed=seed,
         )  # fmt: skip
 
     @property
-    def headline(self) -> tuple[str, ...]:
-        """What is printed and compared where no metrics are named."""
-        cutoffs = self.setting.cutoffs
-        middle = 10 if 10 in cutoffs else cutoffs[len(cutoffs) // 2] if cutoffs else None
+    def shown(self) -> tuple[str, ...]:
+        """The metrics that are printed, and compared where none are named."""
         known = self.systems[0].metrics
-        listed = tuple(name for base in _HEADLINE if (name := f"{base}@{middle}") in known)
-        return listed or tuple(name for name in _HEADLINE if name in known) or tuple(known)[:3]
+        listed = tuple(name for base in _SHOWN if (name := f"{base}@{self.setting.middle}") in known)
+        return listed or tuple(name for name in _SHOWN if name in known) or tuple(known)[:3]
 
     @property
     def n_users(self) -> int:

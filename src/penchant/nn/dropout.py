@@ -34,39 +34,51 @@ class Dropout(nn.Module):
         count = like.numel()
         words = torch.empty((count + 7) // 8, dtype=torch.int64, device=like.device)
         words.random_(-(2**63), None)  # from the lowest int64 to the highest: all 64 bits vary
-        return self._scaled(words.view(torch.uint8)[:count].view(like.shape), like.dtype)
-
-    def _scaled(self, draws: Tensor, dtype: torch.dtype) -> Tensor:
-        return (draws >= self._level).to(dtype).mul_(_LEVELS / (_LEVELS - self._level))
+        return _scaled(words.view(torch.uint8)[:count].view(like.shape), self._level, like.dtype)
 
 
-class RowDropout(Dropout):
+class RowDropout(nn.Module):
     """Dropout of a table's rows: wherever a step reads one, it lacks the same elements.
 
     As if the whole table went through `Dropout` once a step, at the cost of the rows that are read: whether
     an element stays follows from a hash of its place in the table and of a number drawn for the step.
 
+    Args:
+        rate: share of elements to zero, in [0, 1), in steps of 1/256.
+
     Source: the hash is that of SplitMix64 (Steele, Lea and Flood 2014).
     """
 
     def __init__(self, rate: float) -> None:
-        super().__init__(rate)
-        self._drawn = torch.zeros((), dtype=torch.int64)
+        super().__init__()
+        self.rate = rate
+        self._level = min(round(rate * _LEVELS), _LEVELS - 1)
+        self._drawn: Tensor | None = None
 
     def draw(self, device: torch.device) -> None:
         """Begin a step: other elements fall out from here on."""
         if self.training and self._level:
             self._drawn = torch.empty((), dtype=torch.int64, device=device).random_(-(2**63), None)
 
-    def forward(self, values: Tensor, rows: Tensor) -> Tensor:  # type: ignore[override]
-        """`values` [..., D], read from the rows [...] of a table."""
+    def forward(self, values: Tensor, rows: Tensor) -> Tensor:
+        """`values` [..., D], read from the rows [...] of a table; the same object if nothing is to drop.
+
+        Raises: RuntimeError while training, before any step has begun.
+        """
         if not self.training or not self._level:
             return values
+        if self._drawn is None:
+            raise RuntimeError("no step has begun: call draw(device) before rows are read in training")
         width = values.shape[-1]
         words = (width + 7) // 8  # of 64 bits, a byte an element
-        place = rows.unsqueeze(-1) * words + torch.arange(words, device=rows.device)
-        draws = _hash(place + self._drawn.to(rows.device)).view(torch.uint8)[..., :width]
-        return values * self._scaled(draws, values.dtype)
+        place = rows.long().unsqueeze(-1) * words + torch.arange(words, device=rows.device)
+        draws = _hash(place + self._drawn).reshape(-1).view(torch.uint8).view(*rows.shape, 8 * words)
+        return values * _scaled(draws[..., :width], self._level, values.dtype)
+
+
+def _scaled(draws: Tensor, level: int, dtype: torch.dtype) -> Tensor:
+    """0 for bytes below `level`, else the inverse of the share that is not."""
+    return (draws >= level).to(dtype).mul_(_LEVELS / (_LEVELS - level))
 
 
 def _hash(x: Tensor) -> Tensor:

@@ -245,8 +245,7 @@ def outcome(result: Result, name: str, difference: Estimate | None) -> Outcome:
 def headline_metric(result: Result) -> str | None:
     """The metric that a verdict is spoken in: NDCG in the middle of the list, or what comes nearest."""
     names = [name for name, m in result.systems[0].metrics.items() if math.isfinite(m.value)]
-    cutoffs = result.setting.cutoffs
-    middle = 10 if 10 in cutoffs else cutoffs[len(cutoffs) // 2] if cutoffs else None
+    middle = result.setting.middle
     wanted = [*(f"{base}@{middle}" for base in ("ndcg", "recall", "hit_rate", "mrr", "map", "precision"))]
     wanted += ["gauc", "auc", "log_loss"]
     return next((name for name in wanted if name in names), next(iter(order(names)), None))

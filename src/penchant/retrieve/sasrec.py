@@ -42,7 +42,7 @@ class SASRec(nn.Module):
 
     A user without history has an interest of their own, trained to predict the first event of every window.
     An item without training events reads the unknown row, which is trained by showing 1 % of the inputs as
-    unknown (if there is dropout), and is never answered.
+    unknown (if `dropout` is above 0), and is never answered.
 
     Args:
         features: what the store holds.
@@ -52,8 +52,8 @@ class SASRec(nn.Module):
         history: newest events read, and positions of a training window.
         dropout: on inputs and in the feed-forward layers.
         attention_dropout: of attention weights; costs time on a CPU, and pays where users have few events.
-        item_dropout: of item vectors, the same elements wherever a batch reads or answers an item: learns
-            more slowly and, where items have few events, better.
+        item_dropout: of item vectors, the same elements wherever a batch reads or answers an item; what it
+            does where items have few events: docs/results/published.md.
         objective: "softmax" over all items, "sampled" softmax with shared negatives and logQ correction, or
             "bce" with negatives of each position's own. "auto" is softmax up to 20,000 items (200,000 where
             there is a GPU).
