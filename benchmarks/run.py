@@ -202,6 +202,36 @@ def save(file: Path, about: dict[str, Any], records: Sequence[Record]) -> None:
         part.write_text("".join(f"{json.dumps(line)}\n" for line in (about, *records)))
 
 
+def standing(out: Path, about: dict[str, Any]) -> tuple[dict[str, Any], list[Record]]:
+    """The published run that some races are to be put into; the program ends where those ran otherwise."""
+    old = json.loads((out / "speed.json").read_text())
+
+    def alike(run: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "settings": run["settings"] | {"only": None}, "environments": run["environments"],
+            "machine": run["machine"] | {"load": None},
+        }  # fmt: skip
+
+    if differs := [name for name, value in alike(old["about"]).items() if value != alike(about)[name]]:
+        sys.exit(
+            f"{out / 'speed.json'} ran with other {' and '.join(differs)}: race all again, or another --out"
+        )
+    return old["about"], old["records"]
+
+
+def put_into(
+    before: tuple[dict[str, Any], list[Record]], about: dict[str, Any], records: Sequence[Record]
+) -> tuple[dict[str, Any], list[Record]]:
+    """The published run with some races in place of its own, and which ran when."""
+    old, kept_ = before
+    when = {name: about[name] for name in ("date", "commit", "changes")}
+    again = dict.fromkeys((record["race"] for record in records), when)
+    return (
+        old | {"again": old.get("again", {}) | again},
+        [record for record in kept_ if record["race"] not in again] + list(records),
+    )
+
+
 def publish(out: Path, about: dict[str, Any], all_races: Sequence[Race], records: Sequence[Record]) -> None:
     """The table, its pictures, and the rows that they were made from."""
     pictures = draw(out.parent / "pictures", all_races, records)
@@ -227,7 +257,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of training, for each that trains: 5; with --quick 1")
     parser.add_argument("--minutes", type=float, help="of CPU until a quality, at most: 12; with --quick 0.1")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="races with one of these in their name")
-    parser.add_argument("--out", type=Path, help="docs/results; with --quick or --only runs/bench/out")
+    parser.add_argument(
+        "--out", type=Path,
+        help="docs/results; with --quick or --only runs/bench/out. With --only, a table that is there keeps "
+        "its other races, if they ran alike",
+    )  # fmt: skip
     parser.add_argument("--fresh", action="store_true", help="do not go on with an interrupted run")
     parser.add_argument("--quick", action="store_true", help="one small round: a try, no result")
     options = parser.parse_args()
@@ -235,6 +269,7 @@ def parsed() -> argparse.Namespace:
     options.seconds = options.seconds or (1.0 if options.quick else 5.0)
     options.minutes = options.minutes or (0.1 if options.quick else 12.0)
     part = options.quick or options.only
+    options.into = bool(options.only and options.out and (options.out / "speed.json").is_file())
     options.out = options.out or ROOT / ("runs/bench/out" if part else "docs/results")
     return options
 
@@ -258,6 +293,7 @@ def main() -> None:
         if not chosen:
             sys.exit("no race has one of these words in its name. There are:\n  " + "\n  ".join(names))
     about = about_run(settings, options)
+    before = standing(options.out, about) if options.into else None
     file = work / ("unfinished-part.jsonl" if options.quick or options.only else "unfinished.jsonl")
     if options.fresh:
         file.unlink(missing_ok=True)
@@ -273,6 +309,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print(f"interrupted; {len(records)} rows are kept: run the same again to go on")
         sys.exit(130)
+    if before:
+        about, records = put_into(before, about, records)
+        chosen = races(settings)
     publish(options.out, about, chosen, records)
     file.unlink(missing_ok=True)
     print(f"written: {options.out / 'speed.md'}")

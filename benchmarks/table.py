@@ -194,11 +194,16 @@ def _times(ratio: float) -> str:
     return f"{ratio:.0f}x" if ratio >= 100 else f"{ratio:.1f}x" if ratio >= 10 else f"{ratio:.2f}x"
 
 
+def _when(run: Mapping[str, Any]) -> str:
+    changed = ", with changes that are not committed" if run["changes"] else ""
+    return f"{run['date']}, at commit {run['commit']}{changed}"
+
+
 def _facts(about: Mapping[str, Any]) -> list[str]:
     machine, settings = about["machine"], about["settings"]
-    changed = ", with changes that are not committed" if about["changes"] else ""
     lines = [
-        f"- {about['date']}, penchant {about['penchant']} at commit {about['commit']}{changed}; seed 0.",
+        f"- penchant {about['penchant']}, {_when(about)}; seed 0.",
+        *(f"- Raced again later: {name}, {_when(run)}." for name, run in about.get("again", {}).items()),
         f"- {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
         f"{machine['system']}; load {machine['load']} when the run began. {settings['threads']} thread(s) a "
         "process.",

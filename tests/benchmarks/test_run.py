@@ -89,3 +89,42 @@ def test_pictures_show_what_was_measured_and_nothing_else(run, race, script, tmp
     assert list(draw(tmp_path / "pictures", [a, quality], records)) == [
         "../pictures/quality.svg", "../pictures/cost.svg"
     ]  # fmt: skip
+
+
+def about_a_run(commit, **settings):
+    return {
+        "date": "2026-01-01", "penchant": "0", "commit": commit, "changes": "", "command": "run",
+        "settings": {"rounds": 5, "threads": 1, "quick": False, "only": None} | settings,
+        "environments": {"penchant": {"torch": "2"}},
+        "machine": {"processor": "one", "cores": 2, "memory_gib": 4, "system": "Linux", "load": 0.1},
+    }  # fmt: skip
+
+
+def test_races_that_ran_again_take_the_place_of_their_own_alone(run, race, script, tmp_path):
+    sides = (race.Side("penchant"), race.Side("peer"))
+    a, b = (race.Race(name, "users", "what", sides) for name in "ab")
+    rows = [
+        {"race": r, "round": 1, "side": side.name, "value": v}
+        for r, v in (("a", 5.0), ("b", 7.0))
+        for side in sides
+    ]
+    (out := tmp_path / "results").mkdir()
+    run.publish(out, about_a_run("first"), [a, b], rows)
+    later = about_a_run("second", only=["b"])
+    new = [row | {"value": 9.0} for row in rows if row["race"] == "b"]
+    about, records = run.put_into(run.standing(out, later), later, new)
+    assert [(r["race"], r["value"]) for r in records] == [("a", 5.0), ("a", 5.0), ("b", 9.0), ("b", 9.0)]
+    text = script("table").page(about, [a, b], records, {})
+    assert "at commit first" in text
+    assert "Raced again later: b, 2026-01-01, at commit second" in text
+
+
+@pytest.mark.parametrize("change", [{"settings": {"rounds": 1}}, {"machine": {"cores": 4}}])
+def test_a_table_takes_no_race_that_ran_otherwise(run, tmp_path, change):
+    (name,) = change
+    (out := tmp_path / "results").mkdir()
+    run.publish(out, about_a_run("first"), [], [])
+    later = about_a_run("second")
+    later[name] |= change[name]
+    with pytest.raises(SystemExit, match=f"ran with other {name}"):
+        run.standing(out, later)
