@@ -21,7 +21,10 @@ def items(histories):
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 6)), max_size=8))
 def test_ranges_equal_a_loop(pairs):
     starts, lengths = (torch.tensor([p[i] for p in pairs], dtype=torch.int64) for i in (0, 1))
-    assert ranges(starts, lengths).tolist() == [s + i for s, n in pairs for i in range(n)]
+    for kind in (torch.int64, torch.int32):
+        found = ranges(starts.to(kind), lengths)
+        assert found.dtype == kind
+        assert found.tolist() == [s + i for s, n in pairs for i in range(n)]
 
 
 @pytest.mark.parametrize("windows", [False, True])

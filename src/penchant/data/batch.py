@@ -60,12 +60,17 @@ class Ragged(NamedTuple):
 
 
 def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Positions [T] of ragged slices: lengths[0] numbers from starts[0] on, then those of the next, ..."""
+    """Positions [T] of ragged slices: lengths[0] numbers from starts[0] on, then those of the next, ...
+
+    They are integers of the kind that `starts` are.
+    """
     count = len(starts)
     ends = lengths.cumsum(0)
     total = int(ends[-1]) if count else 0
-    shift = torch.repeat_interleave(starts - ends + lengths, lengths, output_size=total)
-    return shift.add_(torch.arange(total, device=starts.device))
+    shift = (starts - ends + lengths).to(starts.dtype)
+    return torch.repeat_interleave(shift, lengths, output_size=total).add_(
+        torch.arange(total, dtype=starts.dtype, device=starts.device)
+    )
 
 
 def reader(starts: Tensor, lengths: Tensor) -> Callable[[Tensor], Tensor]:
@@ -88,7 +93,8 @@ def reader(starts: Tensor, lengths: Tensor) -> Callable[[Tensor], Tensor]:
     def windows(size: int) -> tuple[Tensor, Tensor]:
         first = starts.clamp(max=size - longest)  # at a column's end a window begins before its slice
         place = torch.arange(0, count * longest, longest, device=starts.device) + starts - first
-        return first, ranges(place, lengths)
+        # half as wide where it fits, half the time
+        return first, ranges(place.int() if count * longest < 1 << 31 else place, lengths)
 
     def read(column: Tensor) -> Tensor:
         if not near or len(column) < _LONG:
