@@ -224,7 +224,7 @@ def put_into(
 ) -> tuple[dict[str, Any], list[Record]]:
     """The published run with some races in place of its own, and which ran when."""
     old, kept_ = before
-    when = {name: about[name] for name in ("date", "commit", "changes")}
+    when = {name: about[name] for name in ("date", "commit", "changes")} | {"load": about["machine"]["load"]}
     again = dict.fromkeys((record["race"] for record in records), when)
     return (
         old | {"again": old.get("again", {}) | again},
@@ -309,6 +309,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print(f"interrupted; {len(records)} rows are kept: run the same again to go on")
         sys.exit(130)
+    if before and any("not_run" in record for record in records):
+        sys.exit("a side did not run, so the published table stays as it is: see above")
     if before:
         about, records = put_into(before, about, records)
         chosen = races(settings)

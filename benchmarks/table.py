@@ -203,7 +203,10 @@ def _facts(about: Mapping[str, Any]) -> list[str]:
     machine, settings = about["machine"], about["settings"]
     lines = [
         f"- penchant {about['penchant']}, {_when(about)}; seed 0.",
-        *(f"- Raced again later: {name}, {_when(run)}." for name, run in about.get("again", {}).items()),
+        *(
+            f"- Raced again later (`--only`): {name}, {_when(run)}; load {run['load']}."
+            for name, run in about.get("again", {}).items()
+        ),
         f"- {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
         f"{machine['system']}; load {machine['load']} when the run began. {settings['threads']} thread(s) a "
         "process.",

@@ -116,7 +116,7 @@ def test_races_that_ran_again_take_the_place_of_their_own_alone(run, race, scrip
     assert [(r["race"], r["value"]) for r in records] == [("a", 5.0), ("a", 5.0), ("b", 9.0), ("b", 9.0)]
     text = script("table").page(about, [a, b], records, {})
     assert "at commit first" in text
-    assert "Raced again later: b, 2026-01-01, at commit second" in text
+    assert "Raced again later (`--only`): b, 2026-01-01, at commit second; load 0.1." in text
 
 
 @pytest.mark.parametrize("change", [{"settings": {"rounds": 1}}, {"machine": {"cores": 4}}])

@@ -201,7 +201,8 @@ class Result:
 
         Args:
             against: the name of the other system; None where there is one.
-            metrics: which you decide by: all are corrected for each other; None: those of `shown`.
+            metrics: which you decide by: all are corrected for each other; None: those of `shown`
+                that both have for each query, or else all such.
             resamples: of users, for the interval; 0 for none.
             permutations: for the test.
             level: of the intervals; a verdict needs a corrected p of at most 1 - level.

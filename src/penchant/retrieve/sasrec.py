@@ -52,8 +52,9 @@ class SASRec(nn.Module):
         history: newest events read, and positions of a training window.
         dropout: on inputs and in the feed-forward layers.
         attention_dropout: of attention weights; costs time on a CPU, and pays where users have few events.
-        item_dropout: of item vectors, the same elements wherever a batch reads or answers an item; what it
-            does where items have few events: docs/results/published.md.
+        item_dropout: of item vectors, the same elements wherever a batch reads or answers an item. `loss`
+            draws them anew; who trains by another loss calls `model.item_drop.draw(device)` each step. What
+            it does where items have few events: docs/results/published.md.
         objective: "softmax" over all items, "sampled" softmax with shared negatives and logQ correction, or
             "bce" with negatives of each position's own. "auto" is softmax up to 20,000 items (200,000 where
             there is a GPU).
