@@ -310,7 +310,7 @@ def main() -> None:
         print(f"interrupted; {len(records)} rows are kept: run the same again to go on")
         sys.exit(130)
     if before and any("not_run" in record for record in records):
-        sys.exit("a side did not run, so the published table stays as it is: see above")
+        sys.exit("a side did not run, so the table stays as it is: mend that, then run again with --fresh")
     if before:
         about, records = put_into(before, about, records)
         chosen = races(settings)

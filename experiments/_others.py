@@ -98,8 +98,7 @@ PUBLISHED = [
     Published(
         SAMPLED, BENCHMARK, "rectools_loo", "SASRec, cosine", _SAMPLED, AT_10,
         differs="ours as chosen on validation (by trials whose rows were not kept): cosines with a "
-        "temperature, width 128, "
-        "dropout of .5, none of item vectors, 4,096 negatives, a patience of 8",
+        "temperature, width 128, dropout of .5, none of item vectors, 4,096 negatives, a patience of 8",
     ),
     Published(
         "GRU4Rec", S3REC, "s3rec", "best",

@@ -205,8 +205,9 @@ is the mean over seeds, with half the width of its 95 % Student interval where t
 ratio is ours / theirs, of the means. `s3rec` and `rectools_loo` are settings by name:
 `evaluate(model, split.test, setting=setting("s3rec"))`. Best rows of the validation part stop every training
 and choose among ours; a trained model is asked the test part once a setting, after that. Not all arms were
-fixed before the test part had been asked: "{SAMPLED}" came after its forerunner with whole items had missed,
-and "{BCE}" on Beauty had been run and asked with a patience of 30 (seed 0; within 10 %, too) before 100.
+fixed before the test part had been asked: "{SAMPLED}" came after its forerunner with
+whole items had missed, and "{BCE}" on Beauty had been run and asked with a patience of 30 (seed 0; within
+10 %, too) before 100.
 
 ## What must come out
 

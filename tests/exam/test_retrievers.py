@@ -57,7 +57,11 @@ SUBJECTS = [
     Subject(Popularity, {"half_life_days": 20.0}, "Popularity-decayed", order=False),
     Subject(EASE, {"l2": 10.0}, "EASE", vectors=False, empty=False, order=False),
     Subject(SASRec, {**SMALL}, "SASRec"),
-    Subject(SASRec, {**SMALL, "objective": "sampled", "norm": "post", "heads": 2}, "SASRec-sampled"),
+    Subject(
+        SASRec,
+        {**SMALL, "objective": "sampled", "norm": "post", "heads": 2, "item_dropout": 0.2},
+        "SASRec-sampled",
+    ),
     Subject(SASRec, {**SMALL, "objective": "bce", "norm": "pre", "categories": ("genres",)}, "SASRec-bce"),
     Subject(SASRec, {**SMALL, "final_norm": "l2", "temperature": 0.05, "ffn_mult": 2}, "SASRec-cosine"),
 ]  # fmt: skip
@@ -245,7 +249,8 @@ def test_every_part_of_the_loss_moves_a_weight(subject):
 @those(trains)
 def test_weight_two_is_the_row_twice(subject):
     """The last window of a packed batch: with its weight doubled, and said twice."""
-    model = made(subject, dropout=0.0).train()
+    off = {name: 0.0 for name in ("dropout", *subject.settings) if name.endswith("dropout")}
+    model = made(subject, **off).train()
     batch = batch_of(model)
     begin, end = batch.offsets[-2:].tolist()
     heavy = batch.weight.clone()

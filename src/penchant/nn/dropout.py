@@ -21,7 +21,7 @@ class Dropout(nn.Module):
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
-        self._level = min(round(rate * _LEVELS), _LEVELS - 1)
+        self._level = _level(rate)
 
     def forward(self, values: Tensor) -> Tensor:
         """`values` of any shape; the same object where there is nothing to drop."""
@@ -52,7 +52,7 @@ class RowDropout(nn.Module):
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
-        self._level = min(round(rate * _LEVELS), _LEVELS - 1)
+        self._level = _level(rate)
         self._drawn: Tensor | None = None
 
     def draw(self, device: torch.device) -> None:
@@ -76,6 +76,11 @@ class RowDropout(nn.Module):
         return values * _scaled(draws[..., :width], self._level, values.dtype)
 
 
+def _level(rate: float) -> int:
+    """Below which of the values of a byte an element falls out."""
+    return min(round(rate * _LEVELS), _LEVELS - 1)
+
+
 def _scaled(draws: Tensor, level: int, dtype: torch.dtype) -> Tensor:
     """0 for bytes below `level`, else the inverse of the share that is not."""
     return (draws >= level).to(dtype).mul_(_LEVELS / (_LEVELS - level))
@@ -84,9 +89,11 @@ def _scaled(draws: Tensor, level: int, dtype: torch.dtype) -> Tensor:
 def _hash(x: Tensor) -> Tensor:
     """SplitMix64's number at each place of its sequence; int64, which wraps around. Changes `x`."""
     x.mul_(-0x61C8864680B583EB)  # 0x9E3779B97F4A7C15, and so on: as signed numbers
-    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15), (31, 1)):
-        high = (x >> shift).bitwise_and_((1 << (64 - shift)) - 1)  # the shift copies the sign
-        x.bitwise_xor_(high)
-        if factor != 1:
-            x.mul_(factor)
-    return x
+    _fold(x, 30).mul_(-0x40A7B892E31B1A47)
+    _fold(x, 27).mul_(-0x6B2FB644ECCEEE15)
+    return _fold(x, 31)
+
+
+def _fold(x: Tensor, shift: int) -> Tensor:
+    """`x ^ (x >> shift)` of unsigned numbers, in place; the mask takes out the sign that the shift copies."""
+    return x.bitwise_xor_((x >> shift).bitwise_and_((1 << (64 - shift)) - 1))
